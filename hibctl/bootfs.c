@@ -1,0 +1,402 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ * Copyright (C) 2026 The hibctl authors
+ */
+#include "config.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <libmount.h>
+#include <linux/fs.h>
+#include <sched.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+#include <time.h>
+
+#include "bootfs.h"
+#include "freeze.h"
+#include "fsstate.h"
+#include "globals.h"
+#include "say.h"
+
+static const char *const prefixes[] = { "/boot/grub", "/boot/grub2" };
+
+/* What GRUB's save_env needs, and what a write needs to be seen by it. */
+static const struct fs_rules {
+        const char *type;
+        bool journal;         /* metadata goes to a log first, which GRUB does not read */
+        const char *quiet_ro; /* options for a read-only mount that replays nothing */
+        const char *why_not;  /* GRUB cannot overwrite a file there */
+} rules[] = {
+        {"ext2",   false, "ro,noload",             NULL                                                              },
+        { "ext3",  true,  "ro,noload",             NULL                                                              },
+        { "ext4",  true,  "ro,noload",             NULL                                                              },
+        { "xfs",   true,  "ro,norecovery",         NULL                                                              },
+        { "vfat",  false, "ro",                    NULL                                                              },
+        { "msdos", false, "ro",                    NULL                                                              },
+        { "exfat", false, "ro",                    NULL                                                              },
+        { "btrfs", true,  "ro,rescue=nologreplay", N_("GRUB cannot overwrite a file on btrfs")                       },
+        { "f2fs",  true,  "ro,norecovery",         N_("GRUB cannot overwrite a file on f2fs safely: its blocks move")},
+};
+
+static const struct fs_rules *find_rules(const char *type)
+{
+        for (size_t i = 0; i < ELEMENTS(rules); i++)
+                if (strcmp(rules[i].type, type) == 0)
+                        return &rules[i];
+        return NULL;
+}
+
+static void cleanup_table(struct libmnt_table **tb)
+{
+        if (*tb)
+                mnt_unref_table(*tb);
+}
+
+static struct libmnt_table *mounts(void)
+{
+        return mnt_new_table_from_file("/proc/self/mountinfo");
+}
+
+/* ---- mounting ---- */
+
+/* The entry of fstab that GRUB's folder depends on and that is not mounted: then what can be seen under the mount
+ * point now is not what GRUB sees. NULL if there is none. */
+static struct libmnt_fs *unmounted_entry(struct libmnt_table *fstab, struct libmnt_table *mounted)
+{
+        static const char *const targets[] = { "/boot/grub", "/boot/grub2", "/boot" };
+
+        for (size_t i = 0; fstab && i < ELEMENTS(targets); i++) {
+                _cleanup_free_ char *path = in_root(targets[i]);
+                struct libmnt_fs *entry = mnt_table_find_target(fstab, targets[i], MNT_ITER_FORWARD);
+                if (entry && !mnt_table_find_target(mounted, path, MNT_ITER_BACKWARD))
+                        return entry;
+        }
+        return NULL;
+}
+
+static int own_namespace(void)
+{
+        if (unshare(CLONE_NEWNS) < 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0)
+                return refuse(_("cannot make a mount namespace of our own: %m; run it as root"));
+        return EXIT_DONE;
+}
+
+static int check_mountable(const char *device, const struct device_tags *tags)
+{
+        _cleanup_close_ int fd = open(device, O_RDONLY | O_EXCL | O_CLOEXEC);
+
+        if (fd < 0 && errno == EBUSY)
+                return refuse(_("%s: the boot filesystem is not mounted here, but somebody uses its device; unmount it "
+                                "there, or mount it here"),
+                              device);
+        if (fd < 0)
+                return fail(_("%s: cannot open the device of the boot filesystem: %m"), device);
+        if (tags->ambiguous || !find_rules(tags->type))
+                return refuse(_("%s: not a filesystem that is known to be safe ('%s'); mount it yourself first"),
+                              device, tags->ambiguous ? _("ambiguous") : tags->type);
+        if (fs_state(device, tags->type, NULL) == FS_DIRTY)
+                return refuse(_("%s: the boot filesystem was not unmounted in order; check it (fsck %s) or mount it "
+                                "yourself first"),
+                              device, device);
+        return EXIT_DONE;
+}
+
+static int mount_it(const char *device, const char *target, const char *type, bool for_writing)
+{
+        struct libmnt_context *cxt = mnt_new_context();
+        int r;
+
+        if (!cxt)
+                return fail(_("out of memory"));
+        mnt_context_set_optsmode(cxt, MNT_OMODE_NOTAB);
+        mnt_context_disable_helpers(cxt, 1);
+        mnt_context_disable_mtab(cxt, 1);
+        if (for_writing)
+                mnt_context_enable_rwonly_mount(cxt, 1); /* or it falls back to read-only without a word */
+        mnt_context_set_source(cxt, device);
+        mnt_context_set_target(cxt, target);
+        mnt_context_set_fstype(cxt, type);
+        mnt_context_append_options(cxt, "nosuid,nodev,noexec");
+        mnt_context_append_options(cxt, for_writing ? "rw" : find_rules(type)->quiet_ro);
+        r = mnt_context_mount(cxt);
+        if (r != 0) {
+                char why[256] = "";
+                mnt_context_get_excode(cxt, r, why, sizeof(why));
+                r = fail(_("%s: cannot mount the boot filesystem on %s: %s"), device, target, why);
+        }
+        mnt_free_context(cxt);
+        return r;
+}
+
+static int mount_entry(struct bootfs *fs, struct libmnt_fs *entry, bool for_writing)
+{
+        const char *spec = mnt_fs_get_source(entry);
+        _cleanup_free_ char *device = spec ? device_find(spec) : NULL;
+        _cleanup_free_ char *target = in_root(mnt_fs_get_target(entry));
+        struct device_tags tags;
+        int r;
+
+        if (!device)
+                return no_store(
+                        _("%s: the device of the boot filesystem, as fstab names it, is not there; attach it or "
+                          "correct fstab"),
+                        spec ? spec : "?");
+        r = device_get_tags(device, &tags);
+        if (r < 0)
+                return fail(_("%s: cannot look at the boot filesystem: %s"), device, strerror(-r));
+        r = check_mountable(device, &tags);
+        if (r == EXIT_DONE)
+                r = own_namespace();
+        if (r == EXIT_DONE)
+                r = mount_it(device, target, tags.type, for_writing);
+        if (r != EXIT_DONE)
+                return r;
+        say_step(_("mounted %s on %s in a mount namespace of our own"), device, target);
+        fs->mounted_here = true;
+        fs->mount_point = xstrdup(target);
+        return EXIT_DONE;
+}
+
+/* ---- finding ---- */
+
+static int find_prefix(struct bootfs *fs)
+{
+        for (size_t i = 0; i < ELEMENTS(prefixes); i++) {
+                _cleanup_free_ char *prefix = in_root(prefixes[i]);
+                if (access(prefix, F_OK) != 0)
+                        continue;
+                fs->prefix = xstrdup(prefix);
+                fs->env_path = xasprintf("%s/grubenv", prefix);
+                return EXIT_DONE;
+        }
+        return no_store(
+                _("%s%s: GRUB's folder is not there; install GRUB (grub-install), or name the system with --root"),
+                globals.root, prefixes[0]);
+}
+
+/* Fills in what the mount table says of the filesystem that PATH is on. */
+static int describe(struct bootfs *fs, const char *path)
+{
+        _cleanup_(cleanup_table) struct libmnt_table *tb = mounts();
+        _cleanup_free_ char *real = realpath(path, NULL);
+        struct libmnt_fs *entry = tb && real ? mnt_table_find_mountpoint(tb, real, MNT_ITER_BACKWARD) : NULL;
+        struct stat st;
+
+        if (!entry || stat(real, &st) < 0)
+                return fail(_("%s: cannot tell which filesystem it is on"), path);
+        free(fs->mount_point);
+        fs->mount_point = xstrdup(mnt_fs_get_target(entry));
+        fs->subtree = xstrdup(mnt_fs_get_root(entry) ? mnt_fs_get_root(entry) : "/");
+        snprintf(fs->type, sizeof(fs->type), "%s", mnt_fs_get_fstype(entry));
+        /* btrfs answers stat with a number of its own; its mount entry names the device. */
+        fs->dev = st.st_dev;
+        if (major(fs->dev) == 0 && mnt_fs_get_srcpath(entry) && device_number(mnt_fs_get_srcpath(entry), &fs->dev) < 0)
+                fs->dev = 0;
+        if (major(fs->dev) != 0 && device_path(fs->dev, &fs->device) == 0)
+                fs->kind = device_kind(fs->dev);
+        const struct fs_rules *r = find_rules(fs->type);
+        fs->journal = r && r->journal;
+        if (strncmp(fs->type, "ext", 3) == 0 && fs->device) {
+                bool journal;
+                if (fs_state(fs->device, fs->type, &journal) != FS_UNKNOWN)
+                        fs->journal = journal;
+        }
+        return EXIT_DONE;
+}
+
+int bootfs_describe(struct bootfs *fs, const char *path)
+{
+        *fs = (struct bootfs)BOOTFS_INIT;
+        return describe(fs, path);
+}
+
+int bootfs_attach(struct bootfs *fs, bool for_writing)
+{
+        _cleanup_free_ char *fstab_path = in_root("/etc/fstab");
+        _cleanup_(cleanup_table) struct libmnt_table *fstab = mnt_new_table_from_file(fstab_path);
+        _cleanup_(cleanup_table) struct libmnt_table *mounted = mounts();
+        int r;
+
+        *fs = (struct bootfs)BOOTFS_INIT;
+        if (!mounted)
+                return fail(_("/proc/self/mountinfo: cannot read which filesystems are mounted; mount /proc"));
+        struct libmnt_fs *entry = unmounted_entry(fstab, mounted);
+        if (entry) {
+                r = mount_entry(fs, entry, for_writing);
+                if (r != EXIT_DONE)
+                        return r;
+        }
+        r = find_prefix(fs);
+        if (r != EXIT_DONE)
+                return r;
+        return describe(fs, access(fs->env_path, F_OK) == 0 ? fs->env_path : fs->prefix);
+}
+
+const char *bootfs_why_not_writable(const struct bootfs *fs)
+{
+        const struct fs_rules *r = find_rules(fs->type);
+
+        if (!r)
+                return _("GRUB is not known to be able to overwrite a file on such a filesystem");
+        if (r->why_not)
+                return _(r->why_not);
+        if (!fs->device)
+                return _("it has no block device");
+        switch (fs->kind) {
+        case DEVICE_LVM:
+                return _("GRUB cannot write to LVM");
+        case DEVICE_RAID:
+                return _("GRUB cannot write to RAID");
+        case DEVICE_NETWORK:
+                return _("GRUB cannot write to a network device");
+        default:
+                return NULL;
+        }
+}
+
+/* ---- proving ---- */
+
+static int compare_on_device(const struct bootfs *fs, const char *bytes, size_t size)
+{
+        _cleanup_free_ char *seen = xmalloc(size);
+
+        for (int i = 0; i < fs->n_extents; i++) {
+                const struct extent *e = &fs->extents[i];
+                if (e->logical >= size)
+                        break;
+                size_t n = e->length < size - e->logical ? (size_t)e->length : size - (size_t)e->logical;
+                int r = device_read(fs->device, e->physical, seen + e->logical, n);
+                if (r < 0)
+                        return r;
+        }
+        return memcmp(seen, bytes, size) == 0 ? 0 : -ESTALE;
+}
+
+/* Without a journal, flushing the file is enough, unless one of the folders above it is so new that its own entry may
+ * still be in memory. */
+static bool folders_are_new(const struct bootfs *fs, const char *path)
+{
+        _cleanup_free_ char *folder = xstrdup(path);
+        time_t recent = time(NULL) - 120;
+        struct stat st;
+
+        for (char *slash; (slash = strrchr(folder, '/')) && slash != folder;) {
+                *slash = '\0';
+                if (stat(folder, &st) < 0 || st.st_ctime > recent)
+                        return true;
+                if (strcmp(folder, fs->mount_point) == 0)
+                        break;
+        }
+        return false;
+}
+
+static int look_on_device(struct bootfs *fs, const struct envfile *f)
+{
+        fs->n_extents = file_extents(f->fd, f->block.size, fs->extents, ENV_EXTENTS_MAX);
+        return fs->n_extents < 0 ? fs->n_extents : compare_on_device(fs, f->buf, f->block.size);
+}
+
+int bootfs_confirm(struct bootfs *fs, const struct envfile *f)
+{
+        struct freeze freeze = FREEZE_INIT;
+        int r = 0, thaw;
+
+        if (fs->journal && !fs->mounted_here)
+                r = freeze_begin(&freeze, f->fd);
+        /* What we mounted ourselves is unmounted next, which writes everything out; here only the place is wanted. */
+        if (r == -EOPNOTSUPP || (!fs->journal && folders_are_new(fs, f->path)))
+                r = syncfs(f->fd) < 0 ? -errno : 0;
+        if (r == 0)
+                r = look_on_device(fs, f);
+        thaw = freeze_end(&freeze);
+        return r < 0 ? r : thaw;
+}
+
+/* ---- letting go ---- */
+
+static int unmount_it(struct bootfs *fs)
+{
+        struct libmnt_context *cxt = mnt_new_context();
+        int r;
+
+        if (!cxt)
+                return -ENOMEM;
+        /* Neither lazy nor read-only as a fallback: 0 means that it is unmounted. */
+        mnt_context_disable_helpers(cxt, 1);
+        mnt_context_disable_mtab(cxt, 1);
+        mnt_context_set_target(cxt, fs->mount_point);
+        r = mnt_context_umount(cxt);
+        r = r == 0 ? 0 : mnt_context_syscall_called(cxt) ? -mnt_context_get_syscall_errno(cxt) : -EIO;
+        mnt_free_context(cxt);
+        if (r == 0)
+                fs->mounted_here = false;
+        return r;
+}
+
+/* Nobody has it now: write out and forget what the kernel caches of the device itself. */
+static int flush_device(const char *device)
+{
+        _cleanup_close_ int fd = open(device, O_RDWR | O_EXCL | O_CLOEXEC);
+
+        if (fd < 0 || fsync(fd) < 0)
+                return -errno;
+        ioctl(fd, BLKFLSBUF, 0); /* what matters next is read with O_DIRECT anyway */
+        return 0;
+}
+
+int bootfs_detach(struct bootfs *fs, const char *bytes, size_t size)
+{
+        int r;
+
+        if (!fs->mounted_here)
+                return EXIT_DONE;
+        r = unmount_it(fs);
+        if (r < 0)
+                return fail(_("%s: cannot unmount the boot filesystem: %s; it goes away with this process"),
+                            fs->mount_point, strerror(-r));
+        say_step(_("unmounted %s"), fs->mount_point);
+        if (!bytes)
+                return EXIT_DONE;
+        r = flush_device(fs->device);
+        if (r < 0)
+                return fail(_("%s: cannot flush the device: %s"), fs->device, strerror(-r));
+        if (fs_state(fs->device, fs->type, NULL) == FS_DIRTY)
+                return fail(_("%s: the boot filesystem is not clean after it was unmounted; check it (fsck %s)"),
+                            fs->device, fs->device);
+        r = compare_on_device(fs, bytes, size);
+        if (r < 0)
+                return fail(_("%s: the device does not hold what was written: %s"), fs->device,
+                            r == -ESTALE ? _("other bytes are there") : strerror(-r));
+        return EXIT_DONE;
+}
+
+void bootfs_release(struct bootfs *fs)
+{
+        if (fs->mounted_here)
+                unmount_it(fs);
+        free(fs->prefix);
+        free(fs->env_path);
+        free(fs->mount_point);
+        free(fs->subtree);
+        free(fs->device);
+        *fs = (struct bootfs)BOOTFS_INIT;
+}
+
+int path_for_grub(const char *path, char **grub_path, char **device)
+{
+        _cleanup_bootfs_ struct bootfs fs = BOOTFS_INIT;
+        _cleanup_free_ char *real = realpath(path, NULL);
+
+        if (!real)
+                return -errno;
+        if (describe(&fs, real) != EXIT_DONE || !fs.device)
+                return -ENODEV;
+        const char *below = real + (strcmp(fs.mount_point, "/") == 0 ? 0 : strlen(fs.mount_point));
+        *grub_path = xasprintf("%s%s", strcmp(fs.subtree, "/") == 0 ? "" : fs.subtree, below);
+        *device = fs.device;
+        fs.device = NULL;
+        return 0;
+}

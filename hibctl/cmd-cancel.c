@@ -1,0 +1,177 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ * Copyright (C) 2026 The hibctl authors
+ *
+ * hibctl cancel: disarm. hibctl settle: clear what is spent.
+ */
+#include "config.h"
+
+#include <json-c/json.h>
+
+#include "command.h"
+#include "globals.h"
+#include "situation.h"
+
+enum { OPTION_DISCARD = 256 };
+
+static const struct option cancel_options[] = {
+        {"discard-image", no_argument, NULL, OPTION_DISCARD },
+        { "help",           no_argument, NULL, 'h' },
+        { 0             }
+};
+
+static const struct option settle_options[] = {
+        {"help", no_argument, NULL, 'h' },
+        { 0 }
+};
+
+/* Something is in the slot that is not the empty mark. A mark of a newer version is left for a newer version to
+ * settle, but can be cancelled. */
+static bool is_marked(const struct situation *s)
+{
+        if (s->env.slot != SLOT_FOUND)
+                return false;
+        return s->env.status != SOURCE_VALID || s->env.mark.state != MARK_NONE;
+}
+
+static int write_empty(void)
+{
+        char empty[MARK_WIDTH];
+
+        mark_format_empty(empty);
+        return store_env.write(empty);
+}
+
+static int report(const char *what, bool done, const struct situation *s)
+{
+        struct json_object *o;
+
+        if (!globals.json)
+                return EXIT_DONE;
+        o = json_object_new_object();
+        json_object_object_add(o, what, json_object_new_boolean(done));
+        json_object_object_add(o, "was", json_object_new_string(verdict_reason_name(s->judgement.reason)));
+        return print_json(o);
+}
+
+/* The image of the mark if there is one, else that on the configured device. */
+static int discard_image(const struct situation *s)
+{
+        const struct source *env = &s->sources[AT_ENV];
+        const struct mark *mark = env->status == SOURCE_VALID && !s->env.mark.empty  ? &s->env.mark
+                                  : s->sources[AT_CONFIGURED].status == SOURCE_VALID ? &s->configured
+                                                                                     : NULL;
+        int r = mark ? target_discard_image(mark) : EXIT_NOTHING;
+
+        if (r == EXIT_NOTHING)
+                say(_("there is no image to discard"));
+        if (r == EXIT_DONE)
+                say(_("discarded: %s holds no image any more"), mark->image);
+        return r;
+}
+
+static int cancel(bool discard)
+{
+        _cleanup_situation_ struct situation s = { 0 };
+        int r = take_lock(), image = EXIT_NOTHING;
+        bool marked;
+
+        if (r == EXIT_DONE)
+                r = situation_read(&s);
+        if (r != EXIT_DONE)
+                return r;
+        marked = is_marked(&s);
+        /* The image first: if that fails, the mark still tells of it. */
+        if (discard) {
+                image = discard_image(&s);
+                if (image != EXIT_DONE && image != EXIT_NOTHING)
+                        return image;
+        }
+        if (marked) {
+                r = write_empty();
+                if (r != EXIT_DONE)
+                        return r;
+                say(_("cancelled: the next power-on boots normally"));
+        } else if (image != EXIT_DONE)
+                say(_("nothing is marked"));
+        report("cancelled", marked, &s);
+        return marked || image == EXIT_DONE ? EXIT_DONE : EXIT_NOTHING;
+}
+
+static int settle(void)
+{
+        _cleanup_situation_ struct situation s = { 0 };
+        int r = take_lock();
+
+        if (r == EXIT_DONE)
+                r = situation_read(&s);
+        if (r != EXIT_DONE)
+                return r;
+        if (!situation_is_spent(&s)) {
+                if (is_marked(&s))
+                        say(_("left alone: %s"), _(verdict_reason_text(s.judgement.reason)));
+                report("cleared", false, &s);
+                return EXIT_NOTHING;
+        }
+        r = write_empty();
+        if (r != EXIT_DONE)
+                return r;
+        say(_("cleared: %s"), _(verdict_reason_text(s.judgement.reason)));
+        return report("cleared", true, &s);
+}
+
+static int run_cancel(int argc, char *argv[])
+{
+        bool discard = false;
+        int c;
+
+        while ((c = getopt_long(argc, argv, "h", cancel_options, NULL)) != -1)
+                switch (c) {
+                case OPTION_DISCARD:
+                        discard = true;
+                        break;
+                case 'h':
+                        print_command_help(&command_cancel);
+                        return EXIT_DONE;
+                default:
+                        return bad_option(&command_cancel);
+                }
+        if (optind < argc)
+                return usage_error(_("%s: cancel takes no arguments; 'hibctl cancel --help' lists its options"),
+                                   argv[optind]);
+        return need_root() == EXIT_DONE ? cancel(discard) : EXIT_FAILED;
+}
+
+static int run_settle(int argc, char *argv[])
+{
+        int c;
+
+        while ((c = getopt_long(argc, argv, "h", settle_options, NULL)) != -1)
+                switch (c) {
+                case 'h':
+                        print_command_help(&command_settle);
+                        return EXIT_DONE;
+                default:
+                        return bad_option(&command_settle);
+                }
+        if (optind < argc)
+                return usage_error(_("%s: settle takes no arguments; 'hibctl settle --help' lists its options"),
+                                   argv[optind]);
+        return need_root() == EXIT_DONE ? settle() : EXIT_FAILED;
+}
+
+const struct command command_cancel = {
+        .name = "cancel",
+        .arguments = "[--discard-image]",
+        .summary = N_("disarm: the next power-on boots normally"),
+        .options = N_("      --discard-image  also put the swap signature back, so that the image is gone\n"
+                      "  -h, --help           show this help\n"),
+        .run = run_cancel,
+};
+
+const struct command command_settle = {
+        .name = "settle",
+        .arguments = "",
+        .summary = N_("after a resume or a failed one: clear a mark that is spent or stale"),
+        .options = N_("  -h, --help  show this help\n"),
+        .run = run_settle,
+};

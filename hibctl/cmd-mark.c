@@ -1,0 +1,202 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ * Copyright (C) 2026 The hibctl authors
+ *
+ * hibctl mark: arm.
+ */
+#include "config.h"
+
+#include <errno.h>
+#include <json-c/json.h>
+#include <string.h>
+#include <sys/random.h>
+#include <time.h>
+
+#include "command.h"
+#include "globals.h"
+#include "store.h"
+#include "target.h"
+
+enum { OPTION_IMAGE = 256, OPTION_OFFSET, OPTION_KERNEL, OPTION_INITRD, OPTION_STORE };
+
+static const struct option options[] = {
+        { "image",   required_argument, NULL, OPTION_IMAGE  },
+        { "offset",  required_argument, NULL, OPTION_OFFSET },
+        { "kernel",  required_argument, NULL, OPTION_KERNEL },
+        { "initrd",  required_argument, NULL, OPTION_INITRD },
+        { "store",   required_argument, NULL, OPTION_STORE  },
+        { "dry-run", no_argument,       NULL, 'n'           },
+        { "help",    no_argument,       NULL, 'h'           },
+        { 0 }
+};
+
+struct request {
+        struct target_wish wish;
+        const struct store *store;
+        bool dry_run;
+};
+
+static int set_id(struct mark *mark)
+{
+        unsigned char random[MARK_ID_LEN / 2];
+
+        if (getrandom(random, sizeof(random), 0) != (ssize_t)sizeof(random))
+                return fail(_("no random bits for the mark's id: %m"));
+        for (size_t i = 0; i < sizeof(random); i++)
+                sprintf(mark->id + 2 * i, "%02x", random[i]);
+        return EXIT_DONE;
+}
+
+/* strftime writes the offset as +0100, the mark has +01:00. */
+static int set_time(struct mark *mark)
+{
+        char text[64];
+        time_t now = time(NULL);
+        struct tm tm;
+
+        if (!localtime_r(&now, &tm) || strftime(text, sizeof(text), "%Y-%m-%dT%H:%M:%S%z", &tm) != MARK_TIME_LEN - 1)
+                return fail(_("the clock's time cannot be written in a mark; set the clock"));
+        snprintf(mark->time, sizeof(mark->time), "%.22s:%.2s", text, text + 22);
+        return EXIT_DONE;
+}
+
+static int make_text(const struct target_wish *wish, struct mark *mark, char text[MARK_WIDTH])
+{
+        enum mark_error e;
+        int r;
+
+        *mark = (struct mark){ .state = MARK_ARMED };
+        r = target_find_image(wish, mark);
+        if (r == EXIT_DONE)
+                r = target_find_kernel(wish, mark);
+        if (r == EXIT_DONE)
+                r = set_id(mark);
+        if (r == EXIT_DONE)
+                r = set_time(mark);
+        if (r != EXIT_DONE)
+                return r;
+        e = mark_format(mark, text, NULL);
+        if (e == MARK_E_TOO_LONG)
+                return refuse(_("%s and %s: the paths are too long for a mark of %d bytes; use shorter ones"),
+                              mark->kernel, mark->initrd, MARK_WIDTH);
+        if (e != MARK_OK)
+                return refuse(_("%s, %s, %s: one of them has a character that a mark cannot hold; rename it"),
+                              mark->kernel, mark->initrd, mark->release);
+        return EXIT_DONE;
+}
+
+static int print_result(const struct request *request, const struct mark *mark)
+{
+        struct json_object *o = json_object_new_object();
+
+        json_object_object_add(o, "armed", json_object_new_boolean(!request->dry_run));
+        json_object_object_add(o, "dry_run", json_object_new_boolean(request->dry_run));
+        json_object_object_add(o, "store", json_object_new_string(request->store->name));
+        json_object_object_add(o, "id", json_object_new_string(mark->id));
+        json_object_object_add(o, "image", json_object_new_string(mark->image));
+        json_object_object_add(o, "offset", json_object_new_int64((int64_t)mark->offset));
+        json_object_object_add(o, "page_size", json_object_new_int64(mark->page_size));
+        json_object_object_add(o, "filesystem", json_object_new_string(mark->fs_uuid));
+        json_object_object_add(o, "kernel", json_object_new_string(mark->kernel));
+        json_object_object_add(o, "initrd", json_object_new_string(mark->initrd));
+        json_object_object_add(o, "release", json_object_new_string(mark->release));
+        json_object_object_add(o, "time", json_object_new_string(mark->time));
+        json_object_object_add(o, "verify",
+                               json_object_new_string(mark->verify == MARK_VERIFY_HINT ? "hint" : "header"));
+        return print_json(o);
+}
+
+/* Whether the store could take the mark, without writing: what --dry-run can promise. */
+static int explain_store(const struct store *store)
+{
+        _cleanup_reading_ struct reading reading = { 0 };
+        int r = store->read(&reading);
+
+        if (r != EXIT_DONE)
+                return r;
+        if (!reading.writable)
+                return no_store(_("%s: GRUB could not consume a mark there: %s"), reading.place,
+                                reading.why_not_writable);
+        if (reading.slot != SLOT_FOUND)
+                return no_store(_("%s: there is no usable slot for a mark; run 'hibctl setup' to reserve it"),
+                                reading.place);
+        say(_("the mark would go to the slot in %s: GRUB can read and consume it there"), reading.place);
+        return EXIT_DONE;
+}
+
+static int arm(const struct request *request)
+{
+        char text[MARK_WIDTH];
+        struct mark mark;
+        int r = request->dry_run ? EXIT_DONE : take_lock();
+
+        if (r == EXIT_DONE)
+                r = make_text(&request->wish, &mark, text);
+        if (r == EXIT_DONE)
+                r = request->dry_run ? explain_store(request->store) : request->store->write(text);
+        if (r != EXIT_DONE)
+                return r;
+        if (globals.json)
+                return print_result(request, &mark);
+        if (request->dry_run)
+                say(_("would mark: image on %s, offset %llu pages, kernel %s"), mark.image,
+                    (unsigned long long)mark.offset, mark.kernel);
+        else
+                say(_("marked: the next power-on resumes from %s with %s, once"), mark.image, mark.kernel);
+        return EXIT_DONE;
+}
+
+static int run(int argc, char *argv[])
+{
+        struct request request = { .store = &store_env };
+        int c;
+
+        while ((c = getopt_long(argc, argv, "nh", options, NULL)) != -1)
+                switch (c) {
+                case OPTION_IMAGE:
+                        request.wish.image = optarg;
+                        break;
+                case OPTION_OFFSET:
+                        request.wish.offset = optarg;
+                        break;
+                case OPTION_KERNEL:
+                        request.wish.kernel = optarg;
+                        break;
+                case OPTION_INITRD:
+                        request.wish.initrd = optarg;
+                        break;
+                case OPTION_STORE:
+                        if (strcmp(optarg, store_env.name) != 0)
+                                return usage_error(_("--store=%s: unknown store; there is: %s"), optarg, store_env.name);
+                        break;
+                case 'n':
+                        request.dry_run = true;
+                        break;
+                case 'h':
+                        print_command_help(&command_mark);
+                        return EXIT_DONE;
+                default:
+                        return bad_option(&command_mark);
+                }
+        if (optind < argc)
+                return usage_error(_("%s: mark takes no arguments; 'hibctl mark --help' lists its options"), argv[optind]);
+        if (request.wish.offset && !request.wish.image)
+                return usage_error(_("--offset goes with --image, which names the device that it is on"));
+        if (!request.dry_run && need_root() != EXIT_DONE)
+                return EXIT_FAILED;
+        return arm(&request);
+}
+
+const struct command command_mark = {
+        .name = "mark",
+        .arguments = "[--dry-run] [--image=DEVICE [--offset=PAGES]] [--kernel=FILE] [--initrd=FILE|none]",
+        .summary = N_("arm: the next power-on resumes from the image, once"),
+        .options = N_("      --image=DEVICE  device, tag (UUID=...) or swap file that holds the image;\n"
+                      "                      default: as the running kernel is set to use\n"
+                      "      --offset=PAGES  where the swap area starts on that device; default: 0\n"
+                      "      --kernel=FILE   kernel to resume with; default: the running one's file\n"
+                      "      --initrd=FILE   its initial ramdisk, or 'none'\n"
+                      "      --store=STORE   where to write the mark: env\n"
+                      "  -n, --dry-run       write nothing, say what would be done\n"
+                      "  -h, --help          show this help\n"),
+        .run = run,
+};

@@ -1,0 +1,290 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ * Copyright (C) 2026 The hibctl authors
+ *
+ * hibctl setup: reserve the slot and install the GRUB module while the machine is healthy, so that hibernating never
+ * has to grow or shift anything; and undo that.
+ */
+#include "config.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdarg.h>
+#include <json-c/json.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "bootfs.h"
+#include "command.h"
+#include "envfile.h"
+#include "globals.h"
+#include "store.h"
+
+#define MODULE_NAME "hibresume.mod"
+#define MODULE_MAX (1024 * 1024)
+
+enum { OPTION_REMOVE = 256, OPTION_MODULES };
+
+static const struct option options[] = {
+        { "remove",  no_argument,       NULL, OPTION_REMOVE  },
+        { "modules", required_argument, NULL, OPTION_MODULES },
+        { "dry-run", no_argument,       NULL, 'n'            },
+        { "help",    no_argument,       NULL, 'h'            },
+        { 0 }
+};
+
+/* The platforms that a module is built for. */
+static const char *const platforms[] = { "x86_64-efi", "i386-pc" };
+
+struct plan {
+        bool remove, dry_run;
+        const char *modules; /* folder with one folder per platform */
+        int changes;
+};
+
+/* Says what is done, or would be. True if it is to be done. */
+static bool _printf_(2, 3) step(struct plan *plan, const char *fmt, ...)
+{
+        _cleanup_free_ char *what = NULL;
+        va_list ap;
+
+        va_start(ap, fmt);
+        if (vasprintf(&what, fmt, ap) < 0)
+                what = NULL;
+        va_end(ap);
+        plan->changes++;
+        if (plan->dry_run)
+                say(_("would do: %s"), what ? what : "");
+        else
+                say("%s", what ? what : "");
+        return !plan->dry_run;
+}
+
+/* ---- the slot ---- */
+
+static int cannot_reserve(const char *path, enum envblk_result result)
+{
+        if (result == ENVBLK_NO_ROOM)
+                return refuse(_("%s: there is no room for a slot of %d bytes; remove variables that nobody needs "
+                                "('hibctl env list', 'hibctl env unset')"),
+                              path, MARK_WIDTH);
+        return refuse(_("%s: the block is damaged, so nothing is added to it ('hibctl env verify' says where); make a new "
+                        "one with 'hibctl env create'"),
+                      path);
+}
+
+/* The block as it is to be: *WANTED, which the caller frees, or NULL if it is so already. */
+static int plan_slot(struct plan *plan, const struct envfile *f, char **wanted)
+{
+        struct envblk block = { xmalloc(f->block.size), f->block.size };
+        enum envblk_result result;
+        size_t at;
+
+        *wanted = NULL;
+        memcpy(block.buf, f->buf, block.size);
+        if (plan->remove)
+                result = slot_remove(&block) == ENVBLK_DONE ? ENVBLK_DONE : ENVBLK_NOT_FOUND;
+        else if (slot_find(&f->block, &at) == SLOT_FOUND)
+                result = ENVBLK_NOT_FOUND; /* nothing to do; a mark in it stays */
+        else
+                result = slot_reserve(&block);
+        if (result == ENVBLK_DONE) {
+                *wanted = block.buf;
+                return EXIT_DONE;
+        }
+        free(block.buf);
+        return result == ENVBLK_NOT_FOUND ? EXIT_DONE : cannot_reserve(f->path, result);
+}
+
+static int change_slot(struct plan *plan, struct bootfs *fs, struct envfile *f)
+{
+        _cleanup_free_ char *wanted = NULL;
+        int r = plan_slot(plan, f, &wanted);
+
+        if (r != EXIT_DONE || !wanted)
+                return r;
+        if (!step(plan, plan->remove ? _("remove the slot from %s") : _("reserve the slot in %s"), f->path))
+                return EXIT_DONE;
+        r = envfile_overwrite(f, wanted);
+        if (r == 0)
+                r = bootfs_confirm(fs, f);
+        if (r < 0)
+                return fail(_("%s: cannot change the block so that GRUB sees it: %s"), f->path,
+                            r == -ESTALE ? _("another program changed it; try again") : strerror(-r));
+        return EXIT_DONE;
+}
+
+static int make_block(struct plan *plan, struct bootfs *fs)
+{
+        char bytes[ENVBLK_DEFAULT_SIZE];
+        struct envblk block;
+        int r;
+
+        if (plan->remove || !step(plan, _("make %s with a slot in it"), fs->env_path))
+                return EXIT_DONE;
+        envblk_create(bytes, sizeof(bytes));
+        envblk_open(&block, bytes, sizeof(bytes));
+        slot_reserve(&block);
+        r = envfile_make(fs->env_path, bytes, sizeof(bytes));
+        return r == 0 ? EXIT_DONE : fail(_("%s: cannot make the environment block: %s"), fs->env_path, strerror(-r));
+}
+
+static int setup_slot(struct plan *plan, struct bootfs *fs)
+{
+        _cleanup_envfile_ struct envfile f = ENVFILE_INIT;
+        const char *why = bootfs_why_not_writable(fs);
+        int r;
+
+        if (why && !plan->remove)
+                return no_store(_("%s: GRUB could not consume a mark there: %s (%s)"), fs->env_path, why, fs->type);
+        if (access(fs->env_path, F_OK) != 0 && errno == ENOENT) {
+                r = make_block(plan, fs);
+                if (r != EXIT_DONE || plan->dry_run || plan->remove)
+                        return r;
+        }
+        r = envfile_open(&f, fs->env_path, /* for_writing= */ !plan->dry_run);
+        if (r != EXIT_DONE)
+                return r;
+        if (!f.sound)
+                return plan->remove ? EXIT_DONE : cannot_reserve(f.path, ENVBLK_BROKEN);
+        r = change_slot(plan, fs, &f);
+        if (r != EXIT_DONE || plan->dry_run)
+                return r;
+        /* A new file too must be where GRUB finds it. */
+        int e = bootfs_confirm(fs, &f);
+        return e == 0 ? EXIT_DONE
+                      : fail(_("%s: GRUB would not read what is in it: %s"), f.path,
+                             e == -ENOTSUP ? _("its bytes are not in one place on the device") : strerror(-e));
+}
+
+/* ---- the module ---- */
+
+static int install_module(struct plan *plan, const char *from, const char *to)
+{
+        _cleanup_free_ char *wanted = NULL, *present = NULL;
+        ssize_t n = read_whole_file(from, MODULE_MAX, &wanted);
+        int r;
+
+        if (n < 0)
+                return fail(_("%s: cannot read the module: %s"), from, strerror((int)-n));
+        if (read_whole_file(to, MODULE_MAX, &present) == n && memcmp(wanted, present, (size_t)n) == 0)
+                return EXIT_DONE;
+        if (!step(plan, _("install %s"), to))
+                return EXIT_DONE;
+        r = envfile_make(to, wanted, (size_t)n);
+        return r == 0 ? EXIT_DONE : fail(_("%s: cannot install the module: %s"), to, strerror(-r));
+}
+
+static int remove_module(struct plan *plan, const char *path)
+{
+        if (access(path, F_OK) != 0 || !step(plan, _("remove %s"), path))
+                return EXIT_DONE;
+        return unlink(path) == 0 ? EXIT_DONE : fail(_("%s: cannot remove the module: %m"), path);
+}
+
+static int setup_modules(struct plan *plan, const struct bootfs *fs)
+{
+        int r = EXIT_DONE;
+
+        for (size_t i = 0; i < ELEMENTS(platforms) && r == EXIT_DONE; i++) {
+                _cleanup_free_ char *folder = xasprintf("%s/%s", fs->prefix, platforms[i]);
+                _cleanup_free_ char *from = xasprintf("%s/%s/%s", plan->modules, platforms[i], MODULE_NAME);
+                _cleanup_free_ char *to = xasprintf("%s/%s", folder, MODULE_NAME);
+
+                if (access(folder, F_OK) != 0)
+                        continue;
+                if (plan->remove)
+                        r = remove_module(plan, to);
+                else if (access(from, F_OK) == 0)
+                        r = install_module(plan, from, to);
+                else
+                        say(_("%s: there is no module for %s; GRUB will use its plain script, which cannot look at the "
+                              "image"),
+                            from, platforms[i]);
+        }
+        return r;
+}
+
+/* ---- the command ---- */
+
+static int print_result(const struct plan *plan)
+{
+        struct json_object *o = json_object_new_object();
+
+        json_object_object_add(o, "changes", json_object_new_int(plan->changes));
+        json_object_object_add(o, "dry_run", json_object_new_boolean(plan->dry_run));
+        json_object_object_add(o, "removed", json_object_new_boolean(plan->remove && !plan->dry_run));
+        return print_json(o);
+}
+
+static int setup(struct plan *plan)
+{
+        _cleanup_bootfs_ struct bootfs fs = BOOTFS_INIT;
+        int r;
+
+        r = bootfs_attach(&fs, /* for_writing= */ !plan->dry_run);
+        if (r == EXIT_DONE)
+                r = setup_slot(plan, &fs);
+        if (r == EXIT_DONE)
+                r = setup_modules(plan, &fs);
+        if (r == EXIT_DONE)
+                r = bootfs_detach(&fs, NULL, 0);
+        if (r != EXIT_DONE)
+                return r;
+        if (globals.json)
+                print_result(plan);
+        if (plan->changes == 0) {
+                say(_("nothing to do"));
+                return EXIT_NOTHING;
+        }
+        if (!plan->dry_run)
+                say(_("now run update-grub (or grub-mkconfig -o %s/grub.cfg), so that the menu %s"), fs.prefix,
+                    plan->remove ? _("is as it was") : _("asks for a mark"));
+        return EXIT_DONE;
+}
+
+static int run(int argc, char *argv[])
+{
+        struct plan plan = { .modules = MODULEDIR };
+        int c, r;
+
+        while ((c = getopt_long(argc, argv, "nh", options, NULL)) != -1)
+                switch (c) {
+                case OPTION_REMOVE:
+                        plan.remove = true;
+                        break;
+                case OPTION_MODULES:
+                        plan.modules = optarg;
+                        break;
+                case 'n':
+                        plan.dry_run = true;
+                        break;
+                case 'h':
+                        print_command_help(&command_setup);
+                        return EXIT_DONE;
+                default:
+                        return bad_option(&command_setup);
+                }
+        if (optind < argc)
+                return usage_error(_("%s: setup takes no arguments; 'hibctl setup --help' lists its options"),
+                                   argv[optind]);
+        if (!plan.dry_run && need_root() != EXIT_DONE)
+                return EXIT_FAILED;
+        r = plan.dry_run ? EXIT_DONE : take_lock();
+        if (r != EXIT_DONE)
+                return r;
+        hold_signals();
+        r = setup(&plan);
+        release_signals();
+        return r;
+}
+
+const struct command command_setup = {
+        .name = "setup",
+        .arguments = "[--remove] [--dry-run] [--modules=DIR]",
+        .summary = N_("reserve the slot for marks and install the GRUB module; undo that with --remove"),
+        .options = N_("      --remove       undo what setup did\n"
+                      "      --modules=DIR  take the module from DIR/PLATFORM/; default: where it was installed\n"
+                      "  -n, --dry-run      change nothing, say what would be done\n"
+                      "  -h, --help         show this help\n"),
+        .run = run,
+};

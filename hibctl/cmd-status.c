@@ -1,0 +1,300 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ * Copyright (C) 2026 The hibctl authors
+ *
+ * hibctl status: what the next power-on will do, and why.
+ */
+#include "config.h"
+
+#include <json-c/json.h>
+#include <langinfo.h>
+#include <string.h>
+
+#include "command.h"
+#include "globals.h"
+#include "situation.h"
+
+static const struct option options[] = {
+        { "help", no_argument, NULL, 'h' },
+        { 0 }
+};
+
+/* ---- words ---- */
+
+static const char *image_words(enum image_state state)
+{
+        static const char *const words[] = {
+                [IMAGE_NOT_LOOKED] = N_("not looked at"),
+                [IMAGE_NO_DEVICE] = N_("the device is not there"),
+                [IMAGE_NOT_READABLE] = N_("cannot be read; run it as root"),
+                [IMAGE_GONE] = N_("no image there"),
+                [IMAGE_PRESENT] = N_("image there"),
+                [IMAGE_FOREIGN] = N_("an image of another kind"),
+        };
+
+        return _(words[state]);
+}
+
+static const char *slot_words(enum slot_status slot)
+{
+        static const char *const words[] = {
+                [SLOT_FOUND] = N_("reserved"),
+                [SLOT_MISSING] = N_("not reserved; run 'hibctl setup'"),
+                [SLOT_DUPLICATE] = N_("there is more than one; run 'hibctl setup'"),
+                [SLOT_WIDTH] = N_("of the wrong width; run 'hibctl setup'"),
+                [SLOT_STRADDLES] = N_("shifted across two sectors; run 'hibctl setup'"),
+                [SLOT_BROKEN] = N_("in a damaged block; look at it with 'hibctl env verify'"),
+        };
+
+        return _(words[slot]);
+}
+
+static const char *file_words(enum file_state state)
+{
+        return state == FILE_PRESENT ? _("there") : state == FILE_MISSING ? _("gone") : _("not looked at");
+}
+
+static const char *decisive_device(const struct situation *s)
+{
+        size_t i = s->judgement.source;
+
+        return i < N_SOURCES && s->devices[i] ? s->devices[i] : _("the marked device");
+}
+
+/* The first line: what will happen. The caller frees. */
+static char *headline(const struct situation *s)
+{
+        const char *why = _(verdict_reason_text(s->judgement.reason));
+
+        if (!s->grub_asks && s->judgement.verdict != VERDICT_NORMAL)
+                return xasprintf(_("At the next power-on GRUB boots as ever: its configuration does not ask for a mark. "
+                                   "Run 'hibctl setup', then update-grub.")); 
+        if (s->blind)
+                return xasprintf(_("What the next power-on does cannot be told from here: a part could not be seen (below)."));
+        switch (s->judgement.verdict) {
+        case VERDICT_RESUME:
+                return xasprintf(_("At the next power-on GRUB will resume the session of %.10s %.5s from %s."),
+                                 s->env.mark.time, s->env.mark.time + 11, decisive_device(s));
+        case VERDICT_OFFER:
+                return xasprintf(_("At the next power-on GRUB will boot normally, and offer to resume from %s: %s."),
+                                 decisive_device(s), why);
+        default:
+                return xasprintf(_("At the next power-on GRUB will boot normally: %s."), why);
+        }
+}
+
+/* ---- for people ---- */
+
+struct look {
+        bool colour, utf8;
+};
+
+static struct look how_to_look(void)
+{
+        const char *no_color = getenv("NO_COLOR");
+
+        return (struct look){
+                .colour = isatty(STDOUT_FILENO) && !(no_color && no_color[0]),
+                .utf8 = strcmp(nl_langinfo(CODESET), "UTF-8") == 0,
+        };
+}
+
+/* GOOD: 1 yes, 0 no, -1 neither. */
+static void put_row(const struct look *look, const char *key, int good, const char *value)
+{
+        static const char *const signs[2][3] = { { " ", "!", "+" }, { " ", "✗", "✓" } };
+        static const char *const colours[] = { "", "\033[31m", "\033[32m" };
+
+        printf("%12s  %s%s%s %s\n", key, look->colour ? colours[good + 1] : "", signs[look->utf8][good + 1],
+               look->colour && good >= 0 ? "\033[0m" : "", value);
+}
+
+static void put_mark(const struct look *look, const struct situation *s)
+{
+        const struct mark *m = &s->env.mark;
+        _cleanup_free_ char *state = NULL, *image = NULL, *kernel = NULL;
+
+        if (s->env.status != SOURCE_VALID || m->empty)
+                return;
+        const struct source *source = &s->sources[AT_ENV];
+        state = xasprintf("%s, %s, id %s", mark_state_name(m->state), m->time, m->id);
+        image = xasprintf(_("%s, offset %llu pages: %s"), m->image, (unsigned long long)m->offset,
+                          image_words(source->image));
+        kernel = xasprintf(_("%s on UUID=%s: %s"), m->kernel, m->fs_uuid, file_words(source->kernel));
+        put_row(look, _("mark"), -1, state);
+        put_row(look, _("image"), source->image == IMAGE_PRESENT, image);
+        put_row(look, _("kernel"), source->kernel == FILE_PRESENT, kernel);
+        if (m->initrd[0]) {
+                _cleanup_free_ char *initrd = xasprintf("%s: %s", m->initrd, file_words(source->initrd));
+                put_row(look, _("ramdisk"), source->initrd == FILE_PRESENT, initrd);
+        }
+}
+
+static void print_text(const struct situation *s)
+{
+        struct look look = how_to_look();
+        _cleanup_free_ char *first = headline(s);
+
+        printf("%s\n\n", first);
+        put_row(&look, _("block"), s->env.status != SOURCE_UNREADABLE, s->env.place ? s->env.place : _("not found"));
+        put_row(&look, _("slot"), s->env.slot == SLOT_FOUND, slot_words(s->env.slot));
+        if (s->env.why_not_writable)
+                put_row(&look, _("writable"), 0, s->env.why_not_writable);
+        put_row(&look, "grub.cfg", s->grub_asks,
+                s->grub_asks ? _("asks for a mark") : _("does not ask for a mark; run 'hibctl setup', then update-grub"));
+        put_mark(&look, s);
+        if (s->sources[AT_CONFIGURED].status == SOURCE_VALID) {
+                _cleanup_free_ char *resume = xasprintf(_("%s, offset %llu pages: %s"), s->configured.image,
+                                                        (unsigned long long)s->configured.offset,
+                                                        image_words(s->sources[AT_CONFIGURED].image));
+                put_row(&look, "resume=", -1, resume);
+        }
+}
+
+/* ---- for programs ---- */
+
+static void add(struct json_object *o, const char *key, const char *value)
+{
+        json_object_object_add(o, key, value ? json_object_new_string(value) : NULL);
+}
+
+static const char *image_word(enum image_state state)
+{
+        static const char *const words[] = {
+                [IMAGE_NOT_LOOKED] = "not-looked", [IMAGE_NO_DEVICE] = "no-device", [IMAGE_NOT_READABLE] = "not-readable",
+                [IMAGE_GONE] = "gone",             [IMAGE_PRESENT] = "present",     [IMAGE_FOREIGN] = "foreign",
+        };
+
+        return words[state];
+}
+
+static const char *slot_word(enum slot_status slot)
+{
+        static const char *const words[] = {
+                [SLOT_FOUND] = "found", [SLOT_MISSING] = "missing",     [SLOT_DUPLICATE] = "duplicate",
+                [SLOT_WIDTH] = "width", [SLOT_STRADDLES] = "straddles", [SLOT_BROKEN] = "broken",
+        };
+
+        return words[slot];
+}
+
+static const char *status_word(enum source_status status)
+{
+        static const char *const words[] = {
+                [SOURCE_ABSENT] = "absent", [SOURCE_UNREADABLE] = "unreadable", [SOURCE_DAMAGED] = "damaged",
+                [SOURCE_FUTURE] = "future", [SOURCE_VALID] = "valid",
+        };
+
+        return words[status];
+}
+
+static const char *file_word(enum file_state state)
+{
+        return state == FILE_PRESENT ? "present" : state == FILE_MISSING ? "missing" : "not-looked";
+}
+
+static struct json_object *mark_json(const struct situation *s)
+{
+        const struct mark *m = &s->env.mark;
+        const struct source *source = &s->sources[AT_ENV];
+        struct json_object *o;
+
+        if (s->env.status != SOURCE_VALID)
+                return NULL;
+        o = json_object_new_object();
+        add(o, "state", mark_state_name(m->state));
+        if (m->empty)
+                return o;
+        add(o, "id", m->id);
+        add(o, "image", m->image);
+        json_object_object_add(o, "offset", json_object_new_int64((int64_t)m->offset));
+        json_object_object_add(o, "page_size", json_object_new_int64(m->page_size));
+        add(o, "filesystem", m->fs_uuid);
+        add(o, "kernel", m->kernel);
+        add(o, "initrd", m->initrd);
+        add(o, "release", m->release);
+        add(o, "time", m->time);
+        add(o, "verify", m->verify == MARK_VERIFY_HINT ? "hint" : "header");
+        add(o, "image_state", image_word(source->image));
+        add(o, "image_device", s->devices[AT_ENV]);
+        add(o, "kernel_state", file_word(source->kernel));
+        add(o, "initrd_state", file_word(source->initrd));
+        return o;
+}
+
+static struct json_object *env_json(const struct situation *s)
+{
+        struct json_object *o = json_object_new_object();
+
+        add(o, "place", s->env.place);
+        add(o, "status", status_word(s->env.status));
+        add(o, "slot", slot_word(s->env.slot));
+        json_object_object_add(o, "writable", json_object_new_boolean(s->env.writable));
+        add(o, "why_not_writable", s->env.why_not_writable);
+        json_object_object_add(o, "mark", mark_json(s));
+        return o;
+}
+
+static struct json_object *configured_json(const struct situation *s)
+{
+        struct json_object *o;
+
+        if (s->sources[AT_CONFIGURED].status != SOURCE_VALID)
+                return NULL;
+        o = json_object_new_object();
+        add(o, "image", s->configured.image);
+        json_object_object_add(o, "offset", json_object_new_int64((int64_t)s->configured.offset));
+        add(o, "image_state", image_word(s->sources[AT_CONFIGURED].image));
+        add(o, "image_device", s->devices[AT_CONFIGURED]);
+        return o;
+}
+
+static void print_as_json(const struct situation *s)
+{
+        struct json_object *o = json_object_new_object(), *stores = json_object_new_object();
+        _cleanup_free_ char *first = headline(s);
+        bool sure = !s->blind;
+
+        add(o, "verdict", !sure ? "unknown" : !s->grub_asks ? "normal" : verdict_name(s->judgement.verdict));
+        add(o, "reason", verdict_reason_name(s->judgement.reason));
+        add(o, "words", first);
+        json_object_object_add(o, "grub_asks", json_object_new_boolean(s->grub_asks));
+        json_object_object_add(o, "spent", json_object_new_boolean(situation_is_spent(s)));
+        json_object_object_add(stores, "env", env_json(s));
+        json_object_object_add(o, "stores", stores);
+        json_object_object_add(o, "configured", configured_json(s));
+        print_json(o);
+}
+
+static int run(int argc, char *argv[])
+{
+        _cleanup_situation_ struct situation s = { 0 };
+        int c, r;
+
+        while ((c = getopt_long(argc, argv, "h", options, NULL)) != -1)
+                switch (c) {
+                case 'h':
+                        print_command_help(&command_status);
+                        return EXIT_DONE;
+                default:
+                        return bad_option(&command_status);
+                }
+        if (optind < argc)
+                return usage_error(_("%s: status takes no arguments; 'hibctl status --help' shows how to call it"),
+                                   argv[optind]);
+        r = situation_read(&s);
+        if (globals.json)
+                print_as_json(&s);
+        else
+                print_text(&s);
+        if (r != EXIT_DONE)
+                return r;
+        return s.judgement.reason == REASON_NOTHING && !s.blind ? EXIT_NOTHING : EXIT_DONE;
+}
+
+const struct command command_status = {
+        .name = "status",
+        .arguments = "",
+        .summary = N_("say what the next power-on will do, and why"),
+        .options = N_("  -h, --help  show this help\n"),
+        .run = run,
+};

@@ -1,0 +1,245 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ * Copyright (C) 2026 The hibctl authors
+ */
+#include "config.h"
+
+#include <blkid/blkid.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/fiemap.h>
+#include <linux/fs.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+
+#include "device.h"
+#include "globals.h"
+#include "util.h"
+
+#define DIRECT_ALIGN 4096 /* the largest logical sector in use */
+
+static char *sysfs_text(dev_t dev, const char *file)
+{
+        _cleanup_free_ char *path =
+                xasprintf("/sys/dev/block/%u:%u/%s", major(dev), minor(dev), file);
+        char *text = NULL;
+
+        return read_whole_file(path, 4096, &text) < 0 ? NULL : text;
+}
+
+int device_path(dev_t dev, char **path)
+{
+        _cleanup_free_ char *uevent = sysfs_text(dev, "uevent");
+        char *save = NULL;
+
+        if (!uevent)
+                return -ENODEV;
+        for (char *line = strtok_r(uevent, "\n", &save); line; line = strtok_r(NULL, "\n", &save))
+                if (strncmp(line, "DEVNAME=", 8) == 0) {
+                        *path = xasprintf("/dev/%s", line + 8);
+                        return 0;
+                }
+        return -ENODEV;
+}
+
+/* The name in sysfs, of the whole disk for a partition: "sda", "dm-0", "md127", "nbd0". */
+static char *disk_name(dev_t dev)
+{
+        _cleanup_free_ char *path = xasprintf("/sys/dev/block/%u:%u", major(dev), minor(dev));
+        _cleanup_free_ char *partition = xasprintf("%s/partition", path);
+        char target[4096];
+        ssize_t n = readlink(path, target, sizeof(target) - 1);
+
+        if (n < 0)
+                return NULL;
+        target[n] = '\0';
+        char *slash = strrchr(target, '/');
+        if (slash && access(partition, F_OK) == 0) {
+                *slash = '\0';
+                slash = strrchr(target, '/');
+        }
+        return xstrdup(slash ? slash + 1 : target);
+}
+
+enum device_kind device_kind(dev_t dev)
+{
+        _cleanup_free_ char *uuid = sysfs_text(dev, "dm/uuid");
+        _cleanup_free_ char *name = disk_name(dev);
+
+        if (uuid && strncmp(uuid, "LVM-", 4) == 0)
+                return DEVICE_LVM;
+        if (uuid && strncmp(uuid, "CRYPT-", 6) == 0)
+                return DEVICE_CRYPT;
+        if (!name)
+                return DEVICE_PLAIN;
+        if (strncmp(name, "md", 2) == 0)
+                return DEVICE_RAID;
+        if (strncmp(name, "nbd", 3) == 0 || strncmp(name, "rbd", 3) == 0 || strncmp(name, "drbd", 4) == 0)
+                return DEVICE_NETWORK;
+        return DEVICE_PLAIN;
+}
+
+const char *device_kind_name(enum device_kind kind)
+{
+        static const char *const names[] = {
+                [DEVICE_PLAIN] = "plain", [DEVICE_LVM] = "LVM",         [DEVICE_RAID] = "RAID",
+                [DEVICE_CRYPT] = "dm-crypt", [DEVICE_NETWORK] = "network",
+        };
+
+        return names[kind];
+}
+
+static void lookup(blkid_probe pr, const char *name, char out[UUID_TEXT_MAX])
+{
+        const char *value;
+        size_t len;
+
+        out[0] = '\0';
+        /* LEN counts the terminating NUL. */
+        if (blkid_probe_lookup_value(pr, name, &value, &len) == 0 && len <= UUID_TEXT_MAX)
+                memcpy(out, value, len);
+}
+
+int device_get_tags(const char *path, struct device_tags *tags)
+{
+        blkid_probe pr = blkid_new_probe_from_filename(path);
+
+        memset(tags, 0, sizeof(*tags));
+        if (!pr)
+                return errno ? -errno : -EIO;
+        blkid_probe_enable_superblocks(pr, 1);
+        blkid_probe_set_superblocks_flags(pr, BLKID_SUBLKS_TYPE | BLKID_SUBLKS_UUID);
+        blkid_probe_enable_partitions(pr, 1);
+        blkid_probe_set_partitions_flags(pr, BLKID_PARTS_ENTRY_DETAILS);
+
+        int r = blkid_do_safeprobe(pr);
+        tags->ambiguous = r == -2;
+        if (r == 0) {
+                lookup(pr, "TYPE", tags->type);
+                lookup(pr, "UUID", tags->uuid);
+                lookup(pr, "PART_ENTRY_UUID", tags->part_uuid);
+        }
+        blkid_free_probe(pr);
+        return r == -1 ? -EIO : 0;
+}
+
+char *device_find(const char *tag)
+{
+        blkid_cache cache = NULL;
+        char *path;
+
+        if (tag[0] == '/')
+                return xstrdup(tag);
+        /* A cache file may be old or, in an initramfs, of another system: look at the devices themselves. */
+        if (blkid_get_cache(&cache, "/dev/null") != 0)
+                return NULL;
+        path = blkid_evaluate_tag(tag, NULL, &cache);
+        blkid_put_cache(cache);
+        return path;
+}
+
+int device_number(const char *path, dev_t *dev)
+{
+        struct stat st;
+
+        if (stat(path, &st) < 0)
+                return -errno;
+        if (!S_ISBLK(st.st_mode))
+                return -ENOTBLK;
+        *dev = st.st_rdev;
+        return 0;
+}
+
+int device_read(const char *path, uint64_t at, void *buf, size_t size)
+{
+        _cleanup_close_ int fd = open(path, O_RDONLY | O_CLOEXEC | O_DIRECT);
+        _cleanup_free_ void *aligned = NULL;
+        uint64_t start = at / DIRECT_ALIGN * DIRECT_ALIGN;
+        size_t want = (size_t)(at - start) + size;
+        size_t room = (want + DIRECT_ALIGN - 1) / DIRECT_ALIGN * DIRECT_ALIGN;
+
+        if (fd < 0 && errno == EINVAL)
+                fd = open(path, O_RDONLY | O_CLOEXEC);
+        if (fd < 0)
+                return -errno;
+        if (posix_memalign(&aligned, DIRECT_ALIGN, room) != 0) {
+                aligned = NULL;
+                return -ENOMEM;
+        }
+        /* The device may end inside the last unit: a short count is fine as long as what was asked for is there. */
+        size_t got = 0;
+        while (got < want) {
+                ssize_t r = pread(fd, (char *)aligned + got, room - got, (off_t)(start + got));
+                if (r < 0 && errno == EINTR)
+                        continue;
+                if (r < 0)
+                        return -errno;
+                if (r == 0)
+                        return -ENODATA;
+                got += (size_t)r;
+        }
+        memcpy(buf, (char *)aligned + (at - start), size);
+        return 0;
+}
+
+int device_write_sector(const char *path, uint64_t at, const void *sector, bool exclusive)
+{
+        int flags = O_RDWR | O_CLOEXEC | O_SYNC | (exclusive ? O_EXCL : 0);
+        _cleanup_close_ int fd = open(path, flags);
+        int r;
+
+        if (fd < 0)
+                return -errno;
+        r = pwrite_all(fd, sector, 512, (off_t)at);
+        if (r == 0 && fdatasync(fd) < 0)
+                r = -errno;
+        return r;
+}
+
+/* For filesystems without FIEMAP (vfat). */
+static int extents_by_block(int fd, uint64_t length, struct extent *extents, size_t max)
+{
+        int block_size;
+        size_t n = 0;
+
+        if (ioctl(fd, FIGETBSZ, &block_size) < 0 || block_size <= 0)
+                return -errno;
+        for (uint64_t at = 0; at < length; at += (uint64_t)block_size, n++) {
+                int block = (int)(at / (uint64_t)block_size);
+                if (n == max)
+                        return -E2BIG;
+                if (ioctl(fd, FIBMAP, &block) < 0)
+                        return -errno;
+                if (block == 0)
+                        return -ENOTSUP;
+                extents[n] = (struct extent){ at, (uint64_t)(unsigned int)block * (uint64_t)block_size,
+                                              (uint64_t)block_size };
+        }
+        return (int)n;
+}
+
+int file_extents(int fd, uint64_t length, struct extent *extents, size_t max)
+{
+        const uint32_t not_plain = FIEMAP_EXTENT_UNKNOWN | FIEMAP_EXTENT_DELALLOC | FIEMAP_EXTENT_ENCODED |
+                                   FIEMAP_EXTENT_DATA_ENCRYPTED | FIEMAP_EXTENT_NOT_ALIGNED |
+                                   FIEMAP_EXTENT_DATA_INLINE | FIEMAP_EXTENT_DATA_TAIL | FIEMAP_EXTENT_UNWRITTEN;
+        _cleanup_free_ struct fiemap *map = xmalloc(sizeof(*map) + (max + 1) * sizeof(struct fiemap_extent));
+        uint64_t covered = 0;
+
+        memset(map, 0, sizeof(*map));
+        map->fm_length = length;
+        map->fm_extent_count = (uint32_t)max + 1;
+        if (ioctl(fd, FS_IOC_FIEMAP, map) < 0)
+                return errno == EOPNOTSUPP || errno == ENOTTY ? extents_by_block(fd, length, extents, max) : -errno;
+        if (map->fm_mapped_extents > max)
+                return -E2BIG;
+        for (uint32_t i = 0; i < map->fm_mapped_extents; i++) {
+                const struct fiemap_extent *e = &map->fm_extents[i];
+                if ((e->fe_flags & not_plain) || e->fe_logical > covered)
+                        return -ENOTSUP;
+                covered = e->fe_logical + e->fe_length;
+                extents[i] = (struct extent){ e->fe_logical, e->fe_physical, e->fe_length };
+        }
+        return covered < length ? -ENOTSUP : (int)map->fm_mapped_extents;
+}

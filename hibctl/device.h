@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ * Copyright (C) 2026 The hibctl authors
+ *
+ * Block devices, and which bytes of them a file is made of.
+ */
+#ifndef HIBCTL_DEVICE_H
+#define HIBCTL_DEVICE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#define UUID_TEXT_MAX 64
+
+/* What stands between a block device and the hardware, as far as it matters to a boot loader. */
+enum device_kind {
+        DEVICE_PLAIN,   /* disk, partition, loop device: GRUB reads and writes it */
+        DEVICE_LVM,     /* GRUB reads it, but cannot write ("diskfilter writes are not supported") */
+        DEVICE_RAID,    /* likewise */
+        DEVICE_CRYPT,   /* GRUB sees it only when it has been unlocked there */
+        DEVICE_NETWORK, /* GRUB does not see it */
+};
+
+/* What libblkid knows of a device; "" where it knows nothing. */
+struct device_tags {
+        char type[UUID_TEXT_MAX];
+        char uuid[UUID_TEXT_MAX];
+        char part_uuid[UUID_TEXT_MAX];
+        bool ambiguous; /* several signatures: what it is cannot be told */
+};
+
+/* The node in /dev for a device number. 0 or a negative errno; the caller frees *PATH. */
+int device_path(dev_t dev, char **path);
+
+enum device_kind device_kind(dev_t dev);
+const char *device_kind_name(enum device_kind kind);
+
+/* 0 or a negative errno. */
+int device_get_tags(const char *path, struct device_tags *tags);
+
+/* Finds a device by "UUID=...", "PARTUUID=...", "LABEL=...", "PARTLABEL=..." or a path. NULL if there is none; the
+ * caller frees. */
+char *device_find(const char *tag);
+
+/* The device number of a block device node; 0 or a negative errno. */
+int device_number(const char *path, dev_t *dev);
+
+/* Reads SIZE bytes at byte AT of the device, past the page cache where the device allows it. 0 or a negative errno;
+ * -ENODATA if it is outside. */
+int device_read(const char *path, uint64_t at, void *buf, size_t size);
+
+/* Overwrites the one sector of 512 bytes at byte AT and flushes. EXCLUSIVE: only if nobody has it mounted or active
+ * (-EBUSY). 0 or a negative errno. */
+int device_write_sector(const char *path, uint64_t at, const void *sector, bool exclusive);
+
+/* A run of bytes of a file and where it is on the device of its filesystem. */
+struct extent {
+        uint64_t logical;  /* byte in the file */
+        uint64_t physical; /* byte on the device */
+        uint64_t length;   /* bytes */
+};
+
+/* The extents of the first LENGTH bytes of a file, at most MAX. Returns their number or a negative errno: -ENOTSUP if
+ * some of it is not plain bytes on the device (a hole, inline, compressed, encrypted, not written yet), -E2BIG if there
+ * are more than MAX. The answer is what the running kernel knows; the disk may learn of it later. */
+int file_extents(int fd, uint64_t length, struct extent *extents, size_t max);
+
+#endif

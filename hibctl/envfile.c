@@ -1,0 +1,292 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ * Copyright (C) 2026 The hibctl authors
+ */
+#include "config.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <libgen.h>
+#include <limits.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "envfile.h"
+#include "say.h"
+
+#define SECTOR ENVBLK_SECTOR
+#define ALIGN 4096
+
+static size_t round_up(size_t n)
+{
+        return (n + ALIGN - 1) / ALIGN * ALIGN;
+}
+
+static char *aligned_buffer(size_t size)
+{
+        void *p = NULL;
+
+        if (posix_memalign(&p, ALIGN, round_up(size)) != 0)
+                p = NULL;
+        if (p)
+                memset(p, 0, round_up(size));
+        return p;
+}
+
+/* Reads the whole file, of which SIZE bytes are expected, into an aligned buffer with room for round_up(SIZE). */
+static int read_block(int fd, bool direct, char *buf, size_t size)
+{
+        if (!direct)
+                posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED); /* clean pages only; best effort */
+        for (;;) {
+                ssize_t r = pread(fd, buf, round_up(size), 0);
+                if (r < 0 && errno == EINTR)
+                        continue;
+                if (r < 0)
+                        return -errno;
+                return (size_t)r >= size ? 0 : -ESTALE;
+        }
+}
+
+int envfile_reread(const struct envfile *f, char *buf)
+{
+        size_t size = f->block.size;
+        _cleanup_free_ char *aligned = aligned_buffer(size);
+        struct stat st;
+        int r;
+
+        if (!aligned)
+                return -ENOMEM;
+        if (fstat(f->fd, &st) < 0)
+                return -errno;
+        if ((size_t)st.st_size != size)
+                return -ESTALE;
+        r = read_block(f->fd, f->direct, aligned, size);
+        if (r == 0)
+                memcpy(buf, aligned, size);
+        return r;
+}
+
+static int open_for(struct envfile *f, bool for_writing)
+{
+        int flags = (for_writing ? O_RDWR : O_RDONLY) | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK;
+
+        f->direct = true;
+        f->fd = open(f->path, flags | O_DIRECT);
+        if (f->fd < 0 && errno == EINVAL) {
+                f->direct = false;
+                f->fd = open(f->path, flags);
+        }
+        return f->fd < 0 ? -errno : 0;
+}
+
+static int load(struct envfile *f, size_t size)
+{
+        int r;
+
+        f->buf = aligned_buffer(size);
+        if (!f->buf)
+                return -ENOMEM;
+        r = read_block(f->fd, f->direct, f->buf, size);
+        if (r == -EINVAL && f->direct) {
+                /* Some filesystems accept the flag and refuse the read. */
+                f->direct = false;
+                if (fcntl(f->fd, F_SETFL, fcntl(f->fd, F_GETFL) & ~O_DIRECT) < 0)
+                        return -errno;
+                r = read_block(f->fd, false, f->buf, size);
+        }
+        return r;
+}
+
+int envfile_open(struct envfile *f, const char *path, bool for_writing)
+{
+        struct stat st;
+        int r;
+
+        *f = (struct envfile)ENVFILE_INIT;
+        f->path = realpath(path, NULL);
+        if (!f->path)
+                return fail(_("%s: cannot open the environment block: %m"), path);
+        r = open_for(f, for_writing);
+        if (r == -EROFS)
+                return refuse(_("%s: its filesystem is mounted read-only; remount it read-write (mount -o remount,rw)"),
+                              f->path);
+        if (r < 0)
+                return fail(_("%s: cannot open the environment block: %s"), f->path, strerror(-r));
+        if (fstat(f->fd, &st) < 0)
+                return fail(_("%s: cannot look at the environment block: %m"), f->path);
+        if (!S_ISREG(st.st_mode))
+                return refuse(_("%s: not a regular file, so not an environment block; name another file"), f->path);
+        if (st.st_size > ENVFILE_MAX)
+                return refuse(_("%s: %lld bytes are too many for an environment block (at most %d); make a new one "
+                                "with 'hibctl env create'"),
+                              f->path, (long long)st.st_size, ENVFILE_MAX);
+        r = load(f, (size_t)st.st_size);
+        if (r < 0)
+                return fail(_("%s: cannot read the environment block: %s"), f->path, strerror(-r));
+        f->sound = envblk_open(&f->block, f->buf, (size_t)st.st_size);
+        if (!f->sound)
+                f->block = (struct envblk){ f->buf, (size_t)st.st_size };
+        return EXIT_DONE;
+}
+
+void envfile_close(struct envfile *f)
+{
+        if (f->fd >= 0)
+                close(f->fd);
+        free(f->path);
+        free(f->buf);
+        *f = (struct envfile)ENVFILE_INIT;
+}
+
+/* ---- which sector first ---- */
+
+/* Every variable of A is in B with the same value, but for those that differ between OLD and NEW anyway. */
+static bool keeps_variables(const struct envblk *from, const struct envblk *in, const struct envblk *other)
+{
+        struct envblk_var var, seen;
+        size_t cursor = 0;
+
+        while (envblk_next(from, &cursor, &var)) {
+                bool there = false, common = false;
+                for (size_t c = 0; envblk_next(in, &c, &seen) && !there;)
+                        there = seen.name_len == var.name_len && memcmp(seen.name, var.name, var.name_len) == 0 &&
+                                seen.value_len == var.value_len && memcmp(seen.value, var.value, var.value_len) == 0;
+                for (size_t c = 0; envblk_next(other, &c, &seen) && !common;)
+                        common = seen.name_len == var.name_len && memcmp(seen.name, var.name, var.name_len) == 0 &&
+                                 seen.value_len == var.value_len && memcmp(seen.value, var.value, var.value_len) == 0;
+                if (common && !there)
+                        return false;
+        }
+        return true;
+}
+
+/* Two sectors differ, as when a variable that grows shifts what follows. Would a power cut after writing only the one
+ * at FIRST leave a block in which every variable that old and new share is whole? */
+static bool safe_first(const struct envfile *f, const char *new_bytes, size_t first)
+{
+        size_t size = f->block.size, end = first + SECTOR < size ? first + SECTOR : size;
+        _cleanup_free_ char *mixed = xmalloc(size);
+        struct envblk between, after;
+
+        memcpy(mixed, f->buf, size);
+        memcpy(mixed + first, new_bytes + first, end - first);
+        return envblk_open(&between, mixed, size) && envblk_open(&after, (char *)new_bytes, size) &&
+               keeps_variables(&f->block, &between, &after);
+}
+
+static bool write_backwards(const struct envfile *f, const char *new_bytes)
+{
+        size_t first = f->block.size, last = 0;
+
+        for (size_t at = 0; at < f->block.size; at += SECTOR) {
+                size_t n = f->block.size - at < SECTOR ? f->block.size - at : SECTOR;
+                if (memcmp(f->buf + at, new_bytes + at, n) != 0) {
+                        first = first == f->block.size ? at : first;
+                        last = at;
+                }
+        }
+        return f->sound && first < last && !safe_first(f, new_bytes, first) && safe_first(f, new_bytes, last);
+}
+
+/* ---- writing ---- */
+
+static int write_sector(const struct envfile *f, const char *from, size_t at, size_t size)
+{
+        _cleanup_free_ char *aligned = NULL;
+        size_t n = size - at < SECTOR ? size - at : SECTOR;
+        int fd = f->fd, r;
+        _cleanup_close_ int buffered = -1;
+
+        aligned = aligned_buffer(SECTOR);
+        if (!aligned)
+                return -ENOMEM;
+        memcpy(aligned, from + at, n);
+        r = f->direct && n == SECTOR ? pwrite_all(fd, aligned, n, (off_t)at) : -EINVAL;
+        if (r == -EINVAL) {
+                /* A disk with larger sectors, or an odd length at the end of the file: through the page cache. The
+                 * cached copy may be stale, so it goes first. */
+                _cleanup_free_ char *self = xasprintf("/proc/self/fd/%d", f->fd);
+                buffered = open(self, O_WRONLY | O_CLOEXEC);
+                if (buffered < 0)
+                        return -errno;
+                posix_fadvise(buffered, 0, 0, POSIX_FADV_DONTNEED);
+                fd = buffered;
+                r = pwrite_all(fd, aligned, n, (off_t)at);
+        }
+        if (r == 0 && fdatasync(fd) < 0)
+                r = -errno;
+        return r;
+}
+
+static int write_differences(const struct envfile *f, const char *from, const char *to, bool backwards)
+{
+        size_t size = f->block.size, count = (size + SECTOR - 1) / SECTOR;
+
+        for (size_t i = 0; i < count; i++) {
+                size_t at = (backwards ? count - 1 - i : i) * SECTOR;
+                size_t n = size - at < SECTOR ? size - at : SECTOR;
+                if (memcmp(from + at, to + at, n) == 0)
+                        continue;
+                int r = write_sector(f, to, at, size);
+                if (r < 0)
+                        return r;
+        }
+        return 0;
+}
+
+int envfile_overwrite(struct envfile *f, const char *new_bytes)
+{
+        size_t size = f->block.size;
+        _cleanup_free_ char *now = xmalloc(size);
+        bool backwards = write_backwards(f, new_bytes);
+        int r;
+
+        /* Another program may have written since we read. That cannot be excluded, only made unlikely: the others take
+         * no lock. */
+        r = envfile_reread(f, now);
+        if (r == 0 && memcmp(now, f->buf, size) != 0)
+                r = -ESTALE;
+        if (r < 0)
+                return r;
+
+        r = write_differences(f, f->buf, new_bytes, backwards);
+        if (r == 0)
+                r = envfile_reread(f, now);
+        if (r == 0 && memcmp(now, new_bytes, size) != 0)
+                return -ESTALE;
+        if (r < 0) {
+                /* Best effort, in the opposite order; what could not be written before may fail again. */
+                write_differences(f, new_bytes, f->buf, !backwards);
+                return r;
+        }
+        memcpy(f->buf, new_bytes, size);
+        return 0;
+}
+
+/* ---- a new file ---- */
+
+static int fsync_folder(const char *path)
+{
+        _cleanup_free_ char *copy = xstrdup(path);
+        _cleanup_close_ int fd = open(dirname(copy), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+        return fd < 0 || fsync(fd) < 0 ? -errno : 0;
+}
+
+int envfile_make(const char *path, const char *bytes, size_t size)
+{
+        _cleanup_free_ char *temporary = xasprintf("%s.XXXXXX", path);
+        _cleanup_close_ int fd = mkostemp(temporary, O_CLOEXEC);
+        int r;
+
+        if (fd < 0)
+                return -errno;
+        r = pwrite_all(fd, bytes, size, 0);
+        if (r == 0 && (fchmod(fd, 0644) < 0 || fsync(fd) < 0 || rename(temporary, path) < 0))
+                r = -errno;
+        if (r < 0) {
+                unlink(temporary);
+                return r;
+        }
+        return fsync_folder(path);
+}

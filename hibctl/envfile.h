@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ * Copyright (C) 2026 The hibctl authors
+ *
+ * A file that holds a GRUB environment block, read and overwritten in place.
+ *
+ * GRUB keeps a list of the blocks that the file is made of and overwrites them; it replays no journal. So the file is
+ * never truncated, renamed or made anew: only sectors that differ are written, where they are. Reads and writes go past
+ * the page cache where the filesystem allows it, because after a resume the cache may hold the block from before GRUB
+ * changed it.
+ */
+#ifndef HIBCTL_ENVFILE_H
+#define HIBCTL_ENVFILE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "mark/envblk.h"
+#include "util.h"
+
+#define ENVFILE_MAX (1024 * 1024) /* bytes; GRUB's tools make blocks of 1 KiB */
+
+struct envfile {
+        char *path; /* with symbolic links resolved */
+        int fd;
+        bool direct;         /* fd goes past the page cache */
+        char *buf;           /* the block as it was read; owned */
+        struct envblk block; /* over buf; valid after envfile_open returned 0 with a sound block */
+        bool sound;          /* it has GRUB's signature */
+};
+
+#define ENVFILE_INIT { .fd = -1 }
+
+/* Opens PATH and reads it. Says what is wrong and returns an exit status; a block without GRUB's signature is opened,
+ * with "sound" false. To be closed in any case. */
+int envfile_open(struct envfile *f, const char *path, bool for_writing);
+void envfile_close(struct envfile *f);
+#define _cleanup_envfile_ _cleanup_(envfile_close)
+
+/* Reads the bytes again, past the page cache; BUF has block.size bytes. 0 or a negative errno. */
+int envfile_reread(const struct envfile *f, char *buf);
+
+/* Overwrites what differs between the block that was read and NEW, sector by sector, flushing after each, in an order
+ * in which no state between shows a damaged block, where there is one; and reads back. On an error the old bytes are
+ * put back. 0 or a negative errno; -ESTALE if another program changed the block meanwhile: nothing was written, or what
+ * was written is there and the rest is the other's. On success buf holds NEW. */
+int envfile_overwrite(struct envfile *f, const char *new_bytes);
+
+/* Makes a new file with SIZE bytes: a temporary file in the same folder, flushed, renamed. 0 or a negative errno. */
+int envfile_make(const char *path, const char *bytes, size_t size);
+
+#endif

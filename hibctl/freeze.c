@@ -1,0 +1,107 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ * Copyright (C) 2026 The hibctl authors
+ */
+#include "config.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/fs.h>
+#include <poll.h>
+#include <signal.h>
+#include <sys/ioctl.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "freeze.h"
+
+enum { GUARD_IDLE = 0, GUARD_THAWED = 1 };
+
+/* The child. It holds the descriptor of the frozen filesystem and one end of a pipe. A byte means that the parent has
+ * thawed; end of file, that the parent is dead; silence, that it hangs. It must survive what kills the parent. */
+static _Noreturn void guard(int fd, int from_parent)
+{
+        struct pollfd p = { .fd = from_parent, .events = POLLIN };
+        sigset_t all;
+        char byte;
+        int r;
+
+        sigfillset(&all);
+        sigprocmask(SIG_SETMASK, &all, NULL);
+        setsid();
+        do
+                r = poll(&p, 1, FREEZE_LIMIT_MS);
+        while (r < 0 && errno == EINTR);
+        if (r > 0 && read(from_parent, &byte, 1) == 1)
+                _exit(GUARD_IDLE);
+        ioctl(fd, FITHAW, 0);
+        _exit(GUARD_THAWED);
+}
+
+static int start_guard(struct freeze *f)
+{
+        int ends[2];
+
+        if (pipe2(ends, O_CLOEXEC) < 0)
+                return -errno;
+        f->guard = fork();
+        if (f->guard < 0) {
+                int e = errno;
+                close(ends[0]);
+                close(ends[1]);
+                return -e;
+        }
+        if (f->guard == 0) {
+                close(ends[1]);
+                guard(f->fd, ends[0]);
+        }
+        close(ends[0]);
+        f->to_guard = ends[1];
+        return 0;
+}
+
+static int stop_guard(struct freeze *f)
+{
+        int status = 0;
+        char byte = 0;
+
+        /* SIGPIPE is ignored in this program: a guard that is gone shows in its exit status. */
+        while (write(f->to_guard, &byte, 1) < 0 && errno == EINTR)
+                ;
+        close(f->to_guard);
+        f->to_guard = -1;
+        while (waitpid(f->guard, &status, 0) < 0 && errno == EINTR)
+                ;
+        return WIFEXITED(status) && WEXITSTATUS(status) == GUARD_IDLE ? 0 : -ETIMEDOUT;
+}
+
+int freeze_begin(struct freeze *f, int fd)
+{
+        int r;
+
+        *f = (struct freeze)FREEZE_INIT;
+        f->fd = fd;
+        r = start_guard(f);
+        if (r < 0)
+                return r;
+        if (ioctl(fd, FIFREEZE, 0) < 0) {
+                r = errno == ENOTTY ? -EOPNOTSUPP : -errno;
+                stop_guard(f);
+                return r;
+        }
+        f->frozen = 1;
+        return 0;
+}
+
+int freeze_end(struct freeze *f)
+{
+        int r = 0, s;
+
+        if (!f->frozen)
+                return 0;
+        f->frozen = 0;
+        if (ioctl(f->fd, FITHAW, 0) < 0)
+                r = -errno;
+        s = stop_guard(f);
+        /* EINVAL: it was not frozen any more, which is what the guard's status says too. */
+        return s < 0 ? s : r;
+}

@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ * Copyright (C) 2026 The hibctl authors
+ *
+ * Freezing a mounted filesystem for a moment. GRUB replays no journal: what is only there it does not see. A freeze
+ * makes the filesystem write everything to where it belongs.
+ */
+#ifndef HIBCTL_FREEZE_H
+#define HIBCTL_FREEZE_H
+
+#include <sys/types.h>
+
+struct freeze {
+        int fd;        /* of a file or folder on the filesystem; borrowed */
+        int to_guard;  /* pipe to the watchdog */
+        pid_t guard;   /* a child that thaws if we die or take too long */
+        int frozen;
+};
+
+/* Freezes the filesystem that FD is on. From here to freeze_end nothing may be written to it, not even a log line. A
+ * child watches: if this process dies, or FREEZE_LIMIT passes, it thaws. 0 or a negative errno: -EOPNOTSUPP if the
+ * filesystem cannot be frozen, -EBUSY if somebody else has frozen it. */
+int freeze_begin(struct freeze *f, int fd);
+
+/* Thaws, and ends the child. -ETIMEDOUT if the watchdog had to thaw before: what was read since then proves nothing.
+ * Safe to call without, or twice after, freeze_begin. */
+int freeze_end(struct freeze *f);
+
+#define FREEZE_LIMIT_MS 10000
+#define FREEZE_INIT { .fd = -1, .to_guard = -1 }
+
+#endif

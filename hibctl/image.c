@@ -1,0 +1,368 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ * Copyright (C) 2026 The hibctl authors
+ *
+ * The image's place: /sys/power/resume, /proc/swaps, swap partitions and swap files.
+ */
+#include "config.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+
+#include "device.h"
+#include "globals.h"
+#include "say.h"
+#include "target.h"
+
+#define SWAP_EXTENTS_MAX 4096
+#define SMALL_FILE 65536
+
+/* A swap area as the kernel addresses it. */
+struct area {
+        char *device; /* owned */
+        uint64_t offset; /* pages */
+        bool is_file;
+};
+
+static void area_free(struct area *a)
+{
+        free(a->device);
+        a->device = NULL;
+}
+#define _cleanup_area_ _cleanup_(area_free)
+
+static uint32_t system_page_size(void)
+{
+        return (uint32_t)sysconf(_SC_PAGESIZE);
+}
+
+/* ---- numbers in files ---- */
+
+static bool parse_u64(const char *text, uint64_t *value)
+{
+        char *end;
+
+        if (text[0] < '0' || text[0] > '9')
+                return false;
+        errno = 0;
+        *value = strtoull(text, &end, 10);
+        return errno == 0 && (*end == '\0' || *end == '\n');
+}
+
+/* False if there is no such file or it does not hold a device number other than 0:0. */
+static bool read_resume_device(dev_t *dev)
+{
+        _cleanup_free_ char *path = in_root("/sys/power/resume");
+        _cleanup_free_ char *text = NULL;
+        unsigned int maj, min;
+
+        if (read_whole_file(path, SMALL_FILE, &text) < 0 || sscanf(text, "%u:%u", &maj, &min) != 2)
+                return false;
+        *dev = makedev(maj, min);
+        return maj != 0 || min != 0;
+}
+
+static uint64_t read_resume_offset(void)
+{
+        _cleanup_free_ char *path = in_root("/sys/power/resume_offset");
+        _cleanup_free_ char *text = NULL;
+        uint64_t offset;
+
+        if (read_whole_file(path, SMALL_FILE, &text) < 0 || !parse_u64(text, &offset))
+                return 0;
+        return offset;
+}
+
+/* ---- swap files ---- */
+
+/* The first page of a swap file is where the kernel looks for the header: resume_offset. */
+static int file_area(const char *path, struct area *area)
+{
+        _cleanup_close_ int fd = open(path, O_RDONLY | O_CLOEXEC);
+        _cleanup_free_ struct extent *extents = xmalloc(SWAP_EXTENTS_MAX * sizeof(*extents));
+        struct stat st;
+        int n;
+
+        if (fd < 0 || fstat(fd, &st) < 0)
+                return fail(_("%s: cannot open the swap file: %m"), path);
+        n = file_extents(fd, system_page_size(), extents, SWAP_EXTENTS_MAX);
+        if (n < 1 || extents[0].physical % system_page_size() != 0)
+                return refuse(_("%s: cannot tell where the swap file is on its device; use a swap partition, or give "
+                                "--image=DEVICE and --offset=PAGES"),
+                              path);
+        if (major(st.st_dev) == 0 || device_path(st.st_dev, &area->device) < 0)
+                return refuse(_("%s: its filesystem is not on one block device, so extents do not tell the offset; give "
+                                "--image=DEVICE and --offset=PAGES"),
+                              path);
+        area->offset = extents[0].physical / system_page_size();
+        area->is_file = true;
+        return EXIT_DONE;
+}
+
+/* ---- /proc/swaps ---- */
+
+/* Undoes the kernel's \ooo for spaces and such, in place. */
+static void unescape_octal(char *s)
+{
+        char *to = s;
+
+        for (; *s; s++) {
+                if (s[0] == '\\' && s[1] >= '0' && s[1] <= '3' && s[2] >= '0' && s[2] <= '7' && s[3] >= '0' &&
+                    s[3] <= '7') {
+                        *to++ = (char)((s[1] - '0') * 64 + (s[2] - '0') * 8 + (s[3] - '0'));
+                        s += 3;
+                } else
+                        *to++ = *s;
+        }
+        *to = '\0';
+}
+
+/* The one active swap area that can hold an image: not zram, which is gone without power. The caller frees *PATH. */
+static int only_active_swap(char **path, bool *is_file)
+{
+        _cleanup_free_ char *swaps = in_root("/proc/swaps");
+        _cleanup_free_ char *text = NULL;
+        char *save = NULL, name[4096], type[32];
+        int n = 0;
+
+        if (read_whole_file(swaps, SMALL_FILE, &text) < 0)
+                return fail(_("%s: cannot read which swap areas are active; mount /proc"), swaps);
+        *path = NULL;
+        for (char *line = strtok_r(text, "\n", &save); line; line = strtok_r(NULL, "\n", &save)) {
+                if (sscanf(line, "%4095s %31s", name, type) != 2 || name[0] != '/' ||
+                    strncmp(name, "/dev/zram", 9) == 0)
+                        continue;
+                unescape_octal(name);
+                n++;
+                free(*path);
+                *path = xstrdup(name);
+                *is_file = strcmp(type, "file") == 0;
+        }
+        if (n == 1)
+                return EXIT_DONE;
+        free(*path);
+        *path = NULL;
+        if (n == 0)
+                return refuse(_("no swap area is active and no resume device is set, so there is nowhere to hibernate "
+                                "to; run swapon, or name one with --image"));
+        return refuse(_("%d swap areas are active and no resume device is set in /sys/power/resume, so the kernel's choice "
+                        "cannot be foretold; boot with resume=, or name one with --image"),
+                      n);
+}
+
+/* ---- choosing ---- */
+
+static int wished_area(const struct target_wish *wish, struct area *area)
+{
+        struct stat st;
+
+        area->device = device_find(wish->image);
+        if (!area->device || stat(area->device, &st) < 0)
+                return refuse(_("%s: there is no such device; 'blkid' lists what there is"), wish->image);
+        if (S_ISREG(st.st_mode)) {
+                _cleanup_free_ char *file = area->device;
+                area->device = NULL;
+                return file_area(file, area);
+        }
+        if (!S_ISBLK(st.st_mode))
+                return refuse(_("%s: not a block device or a swap file; name the swap area"), area->device);
+        if (wish->offset && !parse_u64(wish->offset, &area->offset))
+                return usage_error(_("--offset=%s: not a number of pages"), wish->offset);
+        return EXIT_DONE;
+}
+
+static int system_area(struct area *area)
+{
+        _cleanup_free_ char *path = NULL;
+        bool is_file = false;
+        dev_t dev;
+        int r;
+
+        if (read_resume_device(&dev)) {
+                if (device_path(dev, &area->device) < 0)
+                        return refuse(_("/sys/power/resume names the device %u:%u, which is not there; correct resume= "
+                                        "or name the swap area with --image"),
+                                      major(dev), minor(dev));
+                area->offset = read_resume_offset();
+                return EXIT_DONE;
+        }
+        r = only_active_swap(&path, &is_file);
+        if (r != EXIT_DONE)
+                return r;
+        if (is_file)
+                return file_area(path, area);
+        area->device = realpath(path, NULL);
+        return area->device ? EXIT_DONE : fail(_("%s: cannot look at the swap area: %m"), path);
+}
+
+/* ---- looking ---- */
+
+static int read_area(const char *device, uint64_t start, struct image_header *header)
+{
+        _cleanup_free_ uint8_t *page = xmalloc(IMAGE_PAGE_MAX);
+        size_t len = IMAGE_PAGE_MAX;
+        int r = device_read(device, start, page, len);
+
+        if (r == -ENODATA) { /* a small device: the smallest page is enough to tell */
+                len = IMAGE_PAGE_MIN;
+                r = device_read(device, start, page, len);
+        }
+        if (r < 0)
+                return r;
+        image_probe(page, len, header);
+        return 0;
+}
+
+static int check_header(const struct area *area, struct image_header *header)
+{
+        uint64_t start = area->offset * system_page_size();
+        int r = read_area(area->device, start, header);
+
+        if (r < 0)
+                return refuse(_("%s: cannot read at byte %" PRIu64 ": %s"), area->device, start, strerror(-r));
+        switch (header->kind) {
+        case IMAGE_SWAP:
+        case IMAGE_SWSUSP:
+                return EXIT_DONE;
+        case IMAGE_NONE:
+                return refuse(_("%s: there is no swap area at byte %" PRIu64 "; make one (mkswap) or name another with "
+                                "--image and --offset"),
+                              area->device, start);
+        default:
+                return refuse(_("%s: it holds an image of another kind (uswsusp, TuxOnIce), which the kernel does not "
+                                "resume by itself; resume or discard that first"),
+                              area->device);
+        }
+}
+
+/* A swap partition is named by its own UUID, a swap file by that of its filesystem; both survive hibernation. */
+static int name_device(const struct area *area, struct mark *mark)
+{
+        struct device_tags tags;
+        int r = device_get_tags(area->device, &tags);
+
+        if (r < 0)
+                return fail(_("%s: cannot look at the device: %s"), area->device, strerror(-r));
+        if (tags.ambiguous)
+                return refuse(_("%s: it carries the signatures of more than one filesystem or swap area; remove the wrong "
+                                "one (wipefs)"),
+                              area->device);
+        if (tags.uuid[0])
+                snprintf(mark->image, sizeof(mark->image), "UUID=%.36s", tags.uuid);
+        else if (tags.part_uuid[0])
+                snprintf(mark->image, sizeof(mark->image), "PARTUUID=%.36s", tags.part_uuid);
+        else
+                return refuse(_("%s: it has no UUID by which the boot loader could find it; give it one (swaplabel -U)"),
+                              area->device);
+        return EXIT_DONE;
+}
+
+static enum mark_verify how_to_verify(const char *device)
+{
+        dev_t dev;
+
+        if (device_number(device, &dev) < 0)
+                return MARK_VERIFY_HINT;
+        enum device_kind kind = device_kind(dev);
+        return kind == DEVICE_CRYPT || kind == DEVICE_NETWORK ? MARK_VERIFY_HINT : MARK_VERIFY_HEADER;
+}
+
+static int fill_in(const struct area *area, struct mark *mark)
+{
+        struct image_header header;
+        int r = check_header(area, &header);
+
+        if (r == EXIT_DONE)
+                r = name_device(area, mark);
+        if (r != EXIT_DONE)
+                return r;
+        mark->offset = area->offset;
+        mark->page_size = header.page_size;
+        mark->verify = how_to_verify(area->device);
+        say_step(_("image: %s (%s), offset %" PRIu64 " pages of %u bytes"), area->device, mark->image, mark->offset,
+                 mark->page_size);
+        return EXIT_DONE;
+}
+
+int target_find_image(const struct target_wish *wish, struct mark *mark)
+{
+        _cleanup_area_ struct area area = { 0 };
+        int r = wish->image ? wished_area(wish, &area) : system_area(&area);
+
+        return r == EXIT_DONE ? fill_in(&area, mark) : r;
+}
+
+bool target_configured(struct mark *mark)
+{
+        _cleanup_area_ struct area area = { 0 };
+        struct device_tags tags;
+        dev_t dev;
+
+        if (!read_resume_device(&dev) || device_path(dev, &area.device) < 0 ||
+            device_get_tags(area.device, &tags) < 0 || !tags.uuid[0])
+                return false;
+        *mark = (struct mark){ .state = MARK_ARMED, .offset = read_resume_offset(), .page_size = system_page_size() };
+        snprintf(mark->image, sizeof(mark->image), "UUID=%.36s", tags.uuid);
+        mark->verify = how_to_verify(area.device);
+        return true;
+}
+
+enum image_state target_look_at_image(const struct mark *mark, struct image_header *header, char **device)
+{
+        _cleanup_free_ char *path = device_find(mark->image);
+        struct image_header ignored;
+        int r;
+
+        header = header ? header : &ignored;
+        *header = (struct image_header){ .kind = IMAGE_NONE };
+        if (!path)
+                return IMAGE_NO_DEVICE;
+        if (device)
+                *device = xstrdup(path);
+        r = read_area(path, mark_image_start(mark), header);
+        if (r == -ENODATA)
+                return IMAGE_NO_DEVICE;
+        if (r < 0)
+                return IMAGE_NOT_READABLE;
+        switch (header->kind) {
+        case IMAGE_SWSUSP:
+                return header->page_size == mark->page_size ? IMAGE_PRESENT : IMAGE_GONE;
+        case IMAGE_NONE:
+        case IMAGE_SWAP:
+                return IMAGE_GONE;
+        default:
+                return IMAGE_FOREIGN;
+        }
+}
+
+/* ---- discarding ---- */
+
+int target_discard_image(const struct mark *mark)
+{
+        _cleanup_free_ char *device = NULL;
+        struct image_header header;
+        enum image_state state = target_look_at_image(mark, &header, &device);
+        uint8_t tail[IMAGE_SECTOR];
+        int r;
+
+        if (state == IMAGE_GONE)
+                return EXIT_NOTHING;
+        if (state != IMAGE_PRESENT || !header.restorable)
+                return refuse(_("%s: there is no image that could be discarded safely; look at it with 'hibctl status'"),
+                              mark->image);
+        uint64_t at = mark_image_start(mark) + header.page_size - IMAGE_SECTOR;
+        r = device_read(device, at, tail, sizeof(tail));
+        if (r == 0 && !image_restore_swap(tail))
+                r = -ESTALE;
+        if (r == 0)
+                /* A swap partition must be idle; a swap file's device is that of a mounted filesystem. */
+                r = device_write_sector(device, at, tail, /* exclusive= */ mark->offset == 0);
+        if (r == -EBUSY)
+                return refuse(_("%s: the swap area is in use; swapoff it first"), device);
+        if (r < 0)
+                return fail(_("%s: cannot put the swap signature back: %s"), device, strerror(-r));
+        return EXIT_DONE;
+}

@@ -1,0 +1,222 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ * Copyright (C) 2026 The hibctl authors
+ *
+ * The kernel file that goes with the running kernel. An image is resumed by a kernel that is started from a file; if
+ * that file has been replaced, the kernel that wrote the image may not be what reads it.
+ */
+#include "config.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <libmount.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/utsname.h>
+
+#include "bootfs.h"
+#include "device.h"
+#include "globals.h"
+#include "say.h"
+#include "target.h"
+
+static const char *const kernel_names[] = { "/boot/vmlinuz-%s", "/boot/vmlinux-%s", "/boot/kernel-%s", "/boot/Image-%s" };
+static const char *const initrd_names[] = { "/boot/initrd.img-%s", "/boot/initramfs-%s.img", "/boot/initrd-%s",
+                                            "/boot/initrd-%s.img" };
+
+/* ---- the build inside a kernel file ---- */
+
+/* x86 boot protocol, Documentation/arch/x86/boot.rst: "HdrS" at 0x202; at 0x20e the offset, less 0x200, of a text
+ * "RELEASE (USER@HOST) VERSION". */
+#define BZIMAGE_MAGIC_AT 0x202
+#define BZIMAGE_VERSION_POINTER_AT 0x20e
+#define BZIMAGE_VERSION_BASE 0x200
+#define BZIMAGE_HEAD 0x20000
+#define KERNEL_TEXT_MAX 512
+
+/* False if the file is not a bzImage: then its build cannot be told here. */
+static bool read_build(const char *path, char text[KERNEL_TEXT_MAX])
+{
+        _cleanup_close_ int fd = open(path, O_RDONLY | O_CLOEXEC);
+        unsigned char head[0x210];
+
+        if (fd < 0 || pread_all(fd, head, sizeof(head), 0) < 0 || memcmp(head + BZIMAGE_MAGIC_AT, "HdrS", 4) != 0)
+                return false;
+        unsigned int at = head[BZIMAGE_VERSION_POINTER_AT] | (unsigned int)head[BZIMAGE_VERSION_POINTER_AT + 1] << 8;
+        if (at == 0)
+                return false;
+        ssize_t n = pread(fd, text, KERNEL_TEXT_MAX - 1, (off_t)at + BZIMAGE_VERSION_BASE);
+        if (n < 1)
+                return false;
+        text[n] = '\0';
+        return true;
+}
+
+/* uname's version is the end of the text; the release its first word. */
+static bool same_build(const char *text, const struct utsname *running)
+{
+        size_t release = strlen(running->release);
+        const char *version = strstr(text, ") ");
+
+        return strncmp(text, running->release, release) == 0 && text[release] == ' ' && version &&
+               strcmp(version + 2, running->version) == 0;
+}
+
+static int check_build(const char *path, const struct utsname *running)
+{
+        char text[KERNEL_TEXT_MAX];
+
+        if (!read_build(path, text)) {
+                say_step(_("%s: not an x86 kernel file; its build is not compared with the running kernel"), path);
+                return EXIT_DONE;
+        }
+        if (!same_build(text, running))
+                return refuse(_("%s: it is another build than the running kernel (%s %s); restart into it before you "
+                                "hibernate, or install the running one again"),
+                              path, running->release, running->version);
+        return EXIT_DONE;
+}
+
+/* ---- finding the files ---- */
+
+static char *first_existing(const char *const names[], size_t n, const char *release)
+{
+        for (size_t i = 0; i < n; i++) {
+                char name[512];
+                /* The formats are the table's, above. */
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wformat-nonliteral"
+                snprintf(name, sizeof(name), names[i], release);
+#pragma GCC diagnostic pop
+                char *path = in_root(name);
+                if (access(path, F_OK) == 0)
+                        return path;
+                free(path);
+        }
+        return NULL;
+}
+
+static int check_regular(const char *path, const char *what)
+{
+        struct stat st;
+
+        if (stat(path, &st) < 0)
+                return refuse(_("%s: the %s is gone: %m; install it again, or name another"), path, what);
+        if (!S_ISREG(st.st_mode))
+                return refuse(_("%s: the %s is not a regular file; name another"), path, what);
+        return EXIT_DONE;
+}
+
+/* Fills FIELD with the path as GRUB sees it, and *DEVICE with the device of its filesystem. */
+static int set_path(const char *path, char field[MARK_PATH_MAX + 1], char **device)
+{
+        _cleanup_free_ char *grub_path = NULL;
+        int r = path_for_grub(path, &grub_path, device);
+
+        if (r < 0)
+                return refuse(_("%s: it is not on a filesystem of a block device, where GRUB could find it"), path);
+        if (strlen(grub_path) > MARK_PATH_MAX)
+                return refuse(_("%s: the path is longer than the %d characters that a mark can hold"), path,
+                              MARK_PATH_MAX);
+        strcpy(field, grub_path);
+        return EXIT_DONE;
+}
+
+static int find_initrd(const struct target_wish *wish, const char *release, char **path)
+{
+        if (wish->initrd && strcmp(wish->initrd, "none") == 0)
+                return EXIT_DONE;
+        *path = wish->initrd ? xstrdup(wish->initrd) : first_existing(initrd_names, ELEMENTS(initrd_names), release);
+        if (!*path)
+                return refuse(_("there is no initial ramdisk for the running kernel %s in %s/boot; make it "
+                                "(update-initramfs -c -k %s), or say --initrd=none if the kernel needs none"),
+                              release, globals.root, release);
+        return check_regular(*path, _("initial ramdisk"));
+}
+
+static int find_kernel(const struct target_wish *wish, const struct utsname *running, char **path)
+{
+        *path = wish->kernel ? xstrdup(wish->kernel)
+                             : first_existing(kernel_names, ELEMENTS(kernel_names), running->release);
+        if (!*path)
+                return refuse(_("the file of the running kernel %s is gone from %s/boot; install that kernel again, or "
+                                "restart into an installed one before you hibernate"),
+                              running->release, globals.root);
+        int r = check_regular(*path, _("kernel"));
+        return r == EXIT_DONE ? check_build(*path, running) : r;
+}
+
+static int set_filesystem(const char *device, const char *kernel, struct mark *mark)
+{
+        struct device_tags tags;
+
+        if (device_get_tags(device, &tags) < 0 || !tags.uuid[0] || strlen(tags.uuid) > MARK_UUID_MAX)
+                return refuse(_("%s: its filesystem on %s has no UUID by which GRUB could find it; give it one"), kernel,
+                              device);
+        strcpy(mark->fs_uuid, tags.uuid);
+        return EXIT_DONE;
+}
+
+int target_find_kernel(const struct target_wish *wish, struct mark *mark)
+{
+        _cleanup_free_ char *kernel = NULL, *initrd = NULL, *kernel_device = NULL, *initrd_device = NULL;
+        struct utsname running;
+        int r;
+
+        uname(&running);
+        r = find_kernel(wish, &running, &kernel);
+        if (r == EXIT_DONE)
+                r = find_initrd(wish, running.release, &initrd);
+        if (r == EXIT_DONE)
+                r = set_path(kernel, mark->kernel, &kernel_device);
+        if (r == EXIT_DONE && initrd)
+                r = set_path(initrd, mark->initrd, &initrd_device);
+        if (r != EXIT_DONE)
+                return r;
+        if (initrd_device && strcmp(kernel_device, initrd_device) != 0)
+                return refuse(_("%s and %s are on different filesystems; put them on one"), kernel, initrd);
+        if (strlen(running.release) > MARK_RELEASE_MAX)
+                return refuse(_("the name of the running kernel, %s, is longer than a mark can hold"), running.release);
+        strcpy(mark->release, running.release);
+        r = set_filesystem(kernel_device, kernel, mark);
+        if (r == EXIT_DONE)
+                say_step(_("kernel: %s on UUID=%s, initial ramdisk %s"), mark->kernel, mark->fs_uuid,
+                         mark->initrd[0] ? mark->initrd : _("none"));
+        return r;
+}
+
+/* ---- looking, for status ---- */
+
+static char *mount_point_of(dev_t dev, char **subtree)
+{
+        struct libmnt_table *tb = mnt_new_table_from_file("/proc/self/mountinfo");
+        struct libmnt_iter *it = mnt_new_iter(MNT_ITER_FORWARD);
+        struct libmnt_fs *fs;
+        char *found = NULL;
+
+        while (tb && it && !found && mnt_table_next_fs(tb, it, &fs) == 0)
+                if (mnt_fs_get_devno(fs) == dev) {
+                        found = xstrdup(mnt_fs_get_target(fs));
+                        *subtree = xstrdup(mnt_fs_get_root(fs) ? mnt_fs_get_root(fs) : "/");
+                }
+        mnt_free_iter(it);
+        mnt_unref_table(tb);
+        return found;
+}
+
+enum file_state target_look_at_file(const char *fs_uuid, const char *path)
+{
+        _cleanup_free_ char *tag = xasprintf("UUID=%s", fs_uuid);
+        _cleanup_free_ char *device = device_find(tag), *subtree = NULL, *mount_point = NULL, *here = NULL;
+        dev_t dev;
+
+        if (!device || device_number(device, &dev) < 0)
+                return FILE_NOT_LOOKED;
+        mount_point = mount_point_of(dev, &subtree);
+        if (!mount_point)
+                return FILE_NOT_LOOKED;
+        size_t skip = strcmp(subtree, "/") == 0 ? 0 : strlen(subtree);
+        if (strncmp(path, subtree, skip) != 0)
+                return FILE_NOT_LOOKED;
+        here = xasprintf("%s%s", strcmp(mount_point, "/") == 0 ? "" : mount_point, path + skip);
+        return access(here, F_OK) == 0 ? FILE_PRESENT : FILE_MISSING;
+}

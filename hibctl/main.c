@@ -1,0 +1,153 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ * Copyright (C) 2026 The hibctl authors
+ */
+#include "config.h"
+
+#include <errno.h>
+#include <json-c/json.h>
+#include <locale.h>
+#include <signal.h>
+#include <string.h>
+
+#include "command.h"
+#include "globals.h"
+
+struct globals globals = { .root = "" };
+
+static const struct command *const commands[] = {
+        &command_status, &command_mark, &command_cancel, &command_settle, &command_setup, &command_env,
+};
+
+enum { OPTION_ROOT = 256, OPTION_JSON };
+
+static const struct option options[] = {
+        { "root",    required_argument, NULL, OPTION_ROOT },
+        { "json",    no_argument,       NULL, OPTION_JSON },
+        { "quiet",   no_argument,       NULL, 'q'         },
+        { "verbose", no_argument,       NULL, 'v'         },
+        { "help",    no_argument,       NULL, 'h'         },
+        { "version", no_argument,       NULL, 'V'         },
+        { 0 }
+};
+
+char *in_root(const char *path)
+{
+        return xasprintf("%s%s", globals.root, path);
+}
+
+int print_json(struct json_object *object)
+{
+        puts(json_object_to_json_string_ext(object, JSON_C_TO_STRING_PRETTY | JSON_C_TO_STRING_NOSLASHESCAPE));
+        json_object_put(object);
+        return EXIT_DONE;
+}
+
+int need_root(void)
+{
+        return geteuid() == 0 ? EXIT_DONE : fail(_("this changes what the boot loader does; run it as root"));
+}
+
+static void print_help(void)
+{
+        printf(_("Usage: hibctl [OPTION...] COMMAND [ARGUMENT...]\n\n"
+                 "Marks a hibernation image for GRUB, so that the next power-on resumes it by itself, once.\n\n"
+                 "Commands:\n"));
+        for (size_t i = 0; i < ELEMENTS(commands); i++)
+                printf("  %-8s  %s\n", commands[i]->name, _(commands[i]->summary));
+        printf(_("\nOptions:\n"
+                 "      --root=DIR  work on the system below DIR\n"
+                 "      --json      print results as JSON\n"
+                 "  -q, --quiet     say errors only\n"
+                 "  -v, --verbose   say each step\n"
+                 "  -h, --help      show this help; 'hibctl COMMAND --help' shows a command's\n"
+                 "  -V, --version   show the version\n\n"
+                 "Exit status: 0 done; 1 failed, nothing changed; 2 nothing to do; 3 refused as unsafe;\n"
+                 "4 no usable store; 64 wrong usage.\n"));
+}
+
+void print_command_help(const struct command *command)
+{
+        printf(_("Usage: hibctl [OPTION...] %s %s\n\n%s\n"), command->name, command->arguments, _(command->summary));
+        if (command->options)
+                printf(_("\nOptions:\n%s"), _(command->options));
+}
+
+int bad_option(const struct command *command)
+{
+        return usage_error(_("'hibctl %s --help' lists what there is"), command->name);
+}
+
+/* A root without a slash at its end, so that paths can be put behind it; "/" becomes "". */
+static int set_root(const char *dir)
+{
+        static char root[4096];
+        char *real = realpath(dir, NULL);
+
+        if (!real)
+                return usage_error(_("--root=%s: %m; name the folder that the system is mounted on"), dir);
+        snprintf(root, sizeof(root), "%s", strcmp(real, "/") == 0 ? "" : real);
+        free(real);
+        globals.root = root;
+        return EXIT_DONE;
+}
+
+static int run_command(int argc, char *argv[])
+{
+        if (argc == 0)
+                return usage_error(_("no command given; 'hibctl --help' lists them"));
+        for (size_t i = 0; i < ELEMENTS(commands); i++)
+                if (strcmp(commands[i]->name, argv[0]) == 0) {
+                        optind = 0; /* start getopt afresh on the command's own arguments */
+                        return commands[i]->run(argc, argv);
+                }
+        return usage_error(_("%s: unknown command; 'hibctl --help' lists them"), argv[0]);
+}
+
+static int parse_and_run(int argc, char *argv[])
+{
+        int c, r;
+
+        /* '+': stop at the command, whose options are its own. */
+        while ((c = getopt_long(argc, argv, "+qvhV", options, NULL)) != -1)
+                switch (c) {
+                case OPTION_ROOT:
+                        r = set_root(optarg);
+                        if (r != EXIT_DONE)
+                                return r;
+                        break;
+                case OPTION_JSON:
+                        globals.json = true;
+                        break;
+                case 'q':
+                        say_set_loudness(SAY_QUIET);
+                        break;
+                case 'v':
+                        say_set_loudness(SAY_VERBOSE);
+                        break;
+                case 'h':
+                        print_help();
+                        return EXIT_DONE;
+                case 'V':
+                        printf("hibctl %s\n", PACKAGE_VERSION);
+                        return EXIT_DONE;
+                default:
+                        return usage_error(_("'hibctl --help' lists the options"));
+                }
+        return run_command(argc - optind, argv + optind);
+}
+
+int main(int argc, char *argv[])
+{
+        int r;
+
+        setlocale(LC_ALL, "");
+        bindtextdomain(PACKAGE, LOCALEDIR);
+        textdomain(PACKAGE);
+        signal(SIGPIPE, SIG_IGN);
+
+        r = parse_and_run(argc, argv);
+        /* A result that was not written is not a result. */
+        if (fflush(stdout) != 0 || ferror(stdout))
+                r = r == EXIT_DONE ? fail(_("cannot write to standard output: %m")) : r;
+        return r;
+}

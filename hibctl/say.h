@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ * Copyright (C) 2026 The hibctl authors
+ *
+ * Messages for people, and the exit status that goes with them. Every refusal names the object, the reason and the
+ * remedy. Messages go to standard error, so that standard output holds only what was asked for.
+ */
+#ifndef HIBCTL_SAY_H
+#define HIBCTL_SAY_H
+
+#include <libintl.h>
+
+#include "util.h"
+
+#define _(text) gettext(text)
+#define N_(text) text
+
+/* The exit status of every command; functions that can fail return it too, after they have said why. */
+enum exit_status {
+        EXIT_DONE = 0,
+        EXIT_FAILED = 1,   /* an operation failed; nothing was changed */
+        EXIT_NOTHING = 2,  /* nothing to do: nothing is marked */
+        EXIT_REFUSED = 3,  /* it would not be safe; nothing was changed */
+        EXIT_NO_STORE = 4, /* there is no place where a mark could be written */
+        EXIT_USAGE = 64,   /* EX_USAGE */
+};
+
+enum loudness {
+        SAY_QUIET = -1, /* errors only */
+        SAY_NORMAL,
+        SAY_VERBOSE, /* each step */
+};
+
+void say_set_loudness(enum loudness loudness);
+
+/* One line each, without a final newline in FMT. say_error is never silenced. */
+void say_error(const char *fmt, ...) _printf_(1, 2);
+void say(const char *fmt, ...) _printf_(1, 2);
+void say_step(const char *fmt, ...) _printf_(1, 2);
+
+/* Say why and return the status: "return refuse(...)". */
+#define fail(...) (say_error(__VA_ARGS__), EXIT_FAILED)
+#define refuse(...) (say_error(__VA_ARGS__), EXIT_REFUSED)
+#define no_store(...) (say_error(__VA_ARGS__), EXIT_NO_STORE)
+#define usage_error(...) (say_error(__VA_ARGS__), EXIT_USAGE)
+
+#endif

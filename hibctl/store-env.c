@@ -1,0 +1,208 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ * Copyright (C) 2026 The hibctl authors
+ *
+ * The env store: a slot in GRUB's environment block.
+ */
+#include "config.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "bootfs.h"
+#include "envfile.h"
+#include "say.h"
+#include "store.h"
+
+#define TRIES 3 /* when another tool changes the block at the same time */
+
+static int slot_problem(const struct envfile *f, enum slot_status slot)
+{
+        switch (slot) {
+        case SLOT_MISSING:
+                return no_store(_("%s: there is no slot for a mark; run 'hibctl setup' to reserve it"), f->path);
+        case SLOT_DUPLICATE:
+                return no_store(_("%s: there is more than one '%s'; run 'hibctl setup' to put that in order"), f->path,
+                                MARK_NAME);
+        case SLOT_WIDTH:
+                return no_store(_("%s: '%s' is not a slot of the right width; run 'hibctl setup' to reserve it again"),
+                                f->path, MARK_NAME);
+        case SLOT_STRADDLES:
+                return no_store(_("%s: the slot has been shifted across two sectors, where a power cut could tear it; "
+                                  "run 'hibctl setup' to put it back"),
+                                f->path);
+        case SLOT_BROKEN:
+                return no_store(_("%s: the block is damaged, so that GRUB could not change the mark ('hibctl env verify' "
+                                  "says where); make a new one with 'hibctl env create'"),
+                                f->path);
+        default:
+                return EXIT_DONE;
+        }
+}
+
+static int unsound(const struct envfile *f)
+{
+        return no_store(_("%s: not a GRUB environment block; make a new one with 'hibctl env create' and reserve the "
+                          "slot with 'hibctl setup'"),
+                        f->path);
+}
+
+/* ---- reading ---- */
+
+static enum source_status judge_text(struct reading *out)
+{
+        out->error = mark_parse(out->text, MARK_WIDTH, &out->mark, &out->field);
+        switch (out->error) {
+        case MARK_OK:
+                return SOURCE_VALID;
+        case MARK_E_VERSION:
+                return SOURCE_FUTURE;
+        default:
+                return SOURCE_DAMAGED;
+        }
+}
+
+static void read_slot(const struct envfile *f, struct reading *out)
+{
+        size_t at;
+
+        out->slot = f->sound ? slot_find(&f->block, &at) : SLOT_MISSING;
+        if (f->sound && out->slot == SLOT_MISSING)
+                out->status = SOURCE_ABSENT;
+        else if (out->slot != SLOT_FOUND)
+                out->status = SOURCE_DAMAGED; /* the module takes no other either */
+        else {
+                memcpy(out->text, f->buf + at, MARK_WIDTH);
+                out->status = judge_text(out);
+        }
+}
+
+static int env_read(struct reading *out)
+{
+        _cleanup_bootfs_ struct bootfs fs = BOOTFS_INIT;
+        _cleanup_envfile_ struct envfile f = ENVFILE_INIT;
+        int r;
+
+        *out = (struct reading){ .status = SOURCE_ABSENT, .slot = SLOT_MISSING };
+        r = bootfs_attach(&fs, /* for_writing= */ false);
+        if (r == EXIT_DONE) {
+                const char *why = bootfs_why_not_writable(&fs);
+                out->place = xstrdup(fs.env_path);
+                out->prefix = xstrdup(fs.prefix);
+                out->writable = !why;
+                out->why_not_writable = why ? xstrdup(why) : NULL;
+                if (access(fs.env_path, F_OK) != 0 && errno == ENOENT)
+                        return EXIT_DONE;
+                r = envfile_open(&f, fs.env_path, /* for_writing= */ false);
+        }
+        if (r != EXIT_DONE) {
+                out->status = SOURCE_UNREADABLE;
+                return r;
+        }
+        read_slot(&f, out);
+        return EXIT_DONE;
+}
+
+/* ---- writing ---- */
+
+static int explain(const struct envfile *f, int error)
+{
+        if (error == -ESTALE)
+                return fail(_("%s: what GRUB would read is not what was written; another program changed it at the same "
+                              "time, try again"),
+                            f->path);
+        if (error == -ENOTSUP)
+                return no_store(_("%s: its bytes are not in one place on the device (a hole, compressed or inline), so "
+                                  "GRUB cannot overwrite them; make it anew with 'hibctl env create'"),
+                                f->path);
+        if (error == -EBUSY)
+                return refuse(_("%s: its filesystem has been frozen by another program; thaw it (fsfreeze -u)"), f->path);
+        if (error == -ETIMEDOUT)
+                return fail(_("%s: the filesystem stayed frozen too long and was thawed"), f->path);
+        return fail(_("%s: cannot write the mark so that GRUB sees it: %s"), f->path, strerror(-error));
+}
+
+/* Overwrites the slot and proves it; puts the old bytes back if it cannot be proved. -EAGAIN: the block changed under
+ * us, or the slot is not usable any more; start again. */
+static int overwrite_slot(struct bootfs *fs, struct envfile *f, const char text[MARK_WIDTH])
+{
+        _cleanup_free_ char *old_block = NULL, *new_block = NULL;
+        enum slot_status slot;
+        size_t at;
+        int r;
+
+        if (!f->sound)
+                return unsound(f);
+        slot = slot_find(&f->block, &at);
+        if (slot != SLOT_FOUND)
+                return slot_problem(f, slot);
+
+        old_block = xmalloc(f->block.size);
+        new_block = xmalloc(f->block.size);
+        memcpy(old_block, f->buf, f->block.size);
+        memcpy(new_block, f->buf, f->block.size);
+        memcpy(new_block + at, text, MARK_WIDTH);
+
+        r = envfile_overwrite(f, new_block);
+        if (r < 0)
+                return r == -ESTALE ? -EAGAIN : explain(f, r);
+        r = bootfs_confirm(fs, f);
+        if (r < 0) {
+                int undone = envfile_overwrite(f, old_block);
+                int status = explain(f, r);
+                if (undone < 0)
+                        say_error(_("%s: the old mark could not be put back: %s"), f->path, strerror(-undone));
+                return status;
+        }
+        return EXIT_DONE;
+}
+
+/* Promise 6, "explicit sequence": find, mount if need be, overwrite, flush, prove, unmount, prove again. */
+static int write_once(const char text[MARK_WIDTH])
+{
+        _cleanup_bootfs_ struct bootfs fs = BOOTFS_INIT;
+        _cleanup_envfile_ struct envfile f = ENVFILE_INIT;
+        _cleanup_free_ char *bytes = NULL;
+        const char *why;
+        int r;
+
+        r = bootfs_attach(&fs, /* for_writing= */ true);
+        if (r != EXIT_DONE)
+                return r;
+        why = bootfs_why_not_writable(&fs);
+        if (why)
+                return no_store(_("%s: GRUB could not consume a mark there: %s (%s)"), fs.env_path, why, fs.type);
+        if (access(fs.env_path, F_OK) != 0 && errno == ENOENT)
+                return no_store(_("%s: there is no environment block; run 'hibctl setup' to make it"), fs.env_path);
+        r = envfile_open(&f, fs.env_path, /* for_writing= */ true);
+        if (r != EXIT_DONE)
+                return r;
+        r = overwrite_slot(&fs, &f, text);
+        if (r != EXIT_DONE)
+                return r;
+
+        size_t size = f.block.size;
+        bytes = xmalloc(size);
+        memcpy(bytes, f.buf, size);
+        envfile_close(&f);
+        return bootfs_detach(&fs, bytes, size);
+}
+
+static int env_write(const char text[MARK_WIDTH])
+{
+        int r = -EAGAIN;
+
+        hold_signals();
+        for (int i = 0; i < TRIES && r == -EAGAIN; i++)
+                r = write_once(text);
+        release_signals();
+        if (r == -EAGAIN)
+                return fail(_("the environment block changes all the time; try again when the other program is done"));
+        return r;
+}
+
+const struct store store_env = {
+        .name = "env",
+        .kind = SOURCE_ENV,
+        .read = env_read,
+        .write = env_write,
+};

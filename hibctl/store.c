@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ * Copyright (C) 2026 The hibctl authors
+ */
+#include "config.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <time.h>
+
+#include "say.h"
+#include "store.h"
+
+#define LOCK_WAIT_S 10
+
+void reading_free(struct reading *r)
+{
+        free(r->place);
+        free(r->prefix);
+        free(r->why_not_writable);
+        r->place = r->prefix = r->why_not_writable = NULL;
+}
+
+int take_lock(void)
+{
+        /* One for the machine, whatever --root says: two trees may hold the same boot filesystem. */
+        static const char path[] = "/run/hibctl.lock";
+        int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+
+        if (fd < 0)
+                return fail(_("%s: cannot open the lock file: %m; run it as root, with /run mounted"), path);
+        for (int tries = 0;; tries++) {
+                if (flock(fd, LOCK_EX | LOCK_NB) == 0)
+                        return EXIT_DONE; /* the descriptor stays open: the lock ends with the process */
+                if (errno != EWOULDBLOCK && errno != EINTR)
+                        break;
+                if (tries == 0)
+                        say_step(_("another hibctl is running; waiting for it"));
+                if (tries >= LOCK_WAIT_S * 10)
+                        break;
+                nanosleep(&(struct timespec){ .tv_nsec = 100000000 }, NULL);
+        }
+        return fail(_("%s: another hibctl has been running for %d seconds; wait for it or end it"), path, LOCK_WAIT_S);
+}
+
+static void set_signals(int how)
+{
+        sigset_t set;
+
+        sigemptyset(&set);
+        sigaddset(&set, SIGINT);
+        sigaddset(&set, SIGTERM);
+        sigaddset(&set, SIGHUP);
+        sigaddset(&set, SIGQUIT);
+        sigprocmask(how, &set, NULL);
+}
+
+void hold_signals(void)
+{
+        set_signals(SIG_BLOCK);
+}
+
+void release_signals(void)
+{
+        set_signals(SIG_UNBLOCK);
+}

@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ * Copyright (C) 2026 The hibctl authors
+ *
+ * A store: a place for a mark. Each store is a table of two functions, so that commands need not know which one they
+ * work with.
+ */
+#ifndef HIBCTL_STORE_H
+#define HIBCTL_STORE_H
+
+#include <stdbool.h>
+
+#include "mark/mark.h"
+#include "mark/verdict.h"
+
+/* What a store holds, as the boot loader will read it. */
+struct reading {
+        enum source_status status;
+        char text[MARK_WIDTH];  /* valid with SOURCE_VALID */
+        struct mark mark;       /* likewise */
+        enum slot_status slot;  /* SLOT_FOUND: a mark can be written */
+        enum mark_error error;  /* why it is damaged */
+        enum mark_field field;
+        bool writable;          /* the boot loader can consume the mark */
+        char *place;            /* for people: the file or variable; owned, may be NULL */
+        char *prefix;           /* GRUB's folder; owned, may be NULL */
+        char *why_not_writable; /* owned; NULL if writable */
+};
+
+void reading_free(struct reading *r);
+#define _cleanup_reading_ _cleanup_(reading_free)
+
+struct store {
+        const char *name;
+        enum source_kind kind;
+
+        /* Reads. Says what is wrong and returns an exit status; a missing or damaged mark is not an error. *OUT is
+         * filled in any case, and is to be freed. */
+        int (*read)(struct reading *out);
+
+        /* Overwrites the mark with TEXT. Returns 0 only after the bytes that the boot loader will read were read back
+         * from the device. On any other exit status, which has been explained, the old mark is there. */
+        int (*write)(const char text[MARK_WIDTH]);
+};
+
+extern const struct store store_env;
+
+/* One run at a time. Held until the program ends. Says what is wrong and returns an exit status. */
+int take_lock(void);
+
+/* Signals that would end the program wait until it is in an order that may be left. */
+void hold_signals(void);
+void release_signals(void);
+
+#endif

@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ * Copyright (C) 2026 The hibctl authors
+ *
+ * What a mark points at: the swap area that holds the image, and the kernel that goes with it. Each function says what
+ * is wrong and returns an exit status.
+ */
+#ifndef HIBCTL_TARGET_H
+#define HIBCTL_TARGET_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "mark/image.h"
+#include "mark/mark.h"
+#include "mark/verdict.h"
+
+/* What the command line asked for; NULL means: find it. */
+struct target_wish {
+        const char *image;  /* device, tag or swap file */
+        const char *offset; /* pages, decimal */
+        const char *kernel;
+        const char *initrd; /* "none": the kernel needs none */
+};
+
+/* Finds the swap area that the kernel will write its image to, or that holds one, and fills in image, offset, page size
+ * and how it can be verified. */
+int target_find_image(const struct target_wish *wish, struct mark *mark);
+
+/* Finds the file of the running kernel and its initial ramdisk, proves that the file is the same build, and fills in
+ * kernel, initrd, filesystem and release. */
+int target_find_kernel(const struct target_wish *wish, struct mark *mark);
+
+/* Looks for the image that MARK names. *DEVICE (may be NULL, else the caller frees) is its node, if there is one. A
+ * device that may not be read gives IMAGE_NOT_READABLE. Says nothing. */
+enum image_state target_look_at_image(const struct mark *mark, struct image_header *header, char **device);
+
+/* Whether PATH is on the filesystem FS_UUID; FILE_NOT_LOOKED if that is not mounted. Says nothing. */
+enum file_state target_look_at_file(const char *fs_uuid, const char *path);
+
+/* Puts the swap signature back where MARK points, so that nobody resumes the image any more. */
+int target_discard_image(const struct mark *mark);
+
+/* The device that the running system resumes from, for an image without a mark: fills in image, offset and page size.
+ * False if none is configured. Says nothing. */
+bool target_configured(struct mark *mark);
+
+#endif

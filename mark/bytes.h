@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ * Copyright (C) 2026 The hibctl authors
+ *
+ * The few byte operations that mark/ needs. They are plain loops, because mark/ uses no symbol from outside: it is
+ * linked into a GRUB module, where libc is not, and must not depend on what the loader exports.
+ */
+#ifndef HIBCTL_MARK_BYTES_H
+#define HIBCTL_MARK_BYTES_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+static inline size_t bytes_strlen(const char *s)
+{
+        size_t n = 0;
+
+        while (s[n] != '\0')
+                n++;
+        return n;
+}
+
+static inline bool bytes_equal(const void *a, const void *b, size_t n)
+{
+        const unsigned char *x = a, *y = b;
+
+        for (size_t i = 0; i < n; i++)
+                if (x[i] != y[i])
+                        return false;
+        return true;
+}
+
+static inline void bytes_fill(char *to, char c, size_t n)
+{
+        for (size_t i = 0; i < n; i++)
+                to[i] = c;
+}
+
+/* The ranges may overlap. */
+static inline void bytes_move(char *to, const char *from, size_t n)
+{
+        if (to < from)
+                for (size_t i = 0; i < n; i++)
+                        to[i] = from[i];
+        else
+                for (size_t i = n; i > 0; i--)
+                        to[i - 1] = from[i - 1];
+}
+
+#endif
