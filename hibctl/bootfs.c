@@ -30,15 +30,15 @@ static const struct fs_rules {
         const char *quiet_ro; /* options for a read-only mount that replays nothing */
         const char *why_not;  /* GRUB cannot overwrite a file there */
 } rules[] = {
-        {"ext2",   false, "ro,noload",             NULL                                                              },
-        { "ext3",  true,  "ro,noload",             NULL                                                              },
-        { "ext4",  true,  "ro,noload",             NULL                                                              },
-        { "xfs",   true,  "ro,norecovery",         NULL                                                              },
-        { "vfat",  false, "ro",                    NULL                                                              },
-        { "msdos", false, "ro",                    NULL                                                              },
-        { "exfat", false, "ro",                    NULL                                                              },
-        { "btrfs", true,  "ro,rescue=nologreplay", N_("GRUB cannot overwrite a file on btrfs")                       },
-        { "f2fs",  true,  "ro,norecovery",         N_("GRUB cannot overwrite a file on f2fs safely: its blocks move")},
+        { "ext2", false, "ro,noload", NULL },
+        { "ext3", true, "ro,noload", NULL },
+        { "ext4", true, "ro,noload", NULL },
+        { "xfs", true, "ro,norecovery", NULL },
+        { "vfat", false, "ro", NULL },
+        { "msdos", false, "ro", NULL },
+        { "exfat", false, "ro", NULL },
+        { "btrfs", true, "ro,rescue=nologreplay", N_("GRUB cannot overwrite a file on btrfs") },
+        { "f2fs", true, "ro,norecovery", N_("GRUB cannot overwrite a file on f2fs safely: its blocks move") },
 };
 
 static const struct fs_rules *find_rules(const char *type)

@@ -14,14 +14,14 @@
 enum { OPTION_DISCARD = 256 };
 
 static const struct option cancel_options[] = {
-        {"discard-image", no_argument, NULL, OPTION_DISCARD },
-        { "help",           no_argument, NULL, 'h' },
-        { 0             }
+        { "discard-image", no_argument, NULL, OPTION_DISCARD },
+        { "help", no_argument, NULL, 'h' },
+        { 0 },
 };
 
 static const struct option settle_options[] = {
-        {"help", no_argument, NULL, 'h' },
-        { 0 }
+        { "help", no_argument, NULL, 'h' },
+        { 0 },
 };
 
 /* Something is in the slot that is not the empty mark. A mark of a newer version is left for a newer version to

@@ -30,11 +30,14 @@ static void work_free(struct work *w)
         envfile_close(&w->f);
         bootfs_release(&w->fs);
 }
-#define WORK_INIT { .fs = BOOTFS_INIT, .f = ENVFILE_INIT }
+#define WORK_INIT                                                                                                      \
+        {                                                                                                              \
+                .fs = BOOTFS_INIT, .f = ENVFILE_INIT                                                                   \
+        }
 
 static const struct option options[] = {
         { "help", no_argument, NULL, 'h' },
-        { 0 }
+        { 0 },
 };
 
 /* ---- opening and writing ---- */
@@ -191,9 +194,10 @@ static int set_one(struct envblk *block, const char *path, char *assignment)
                 return fail(_("%s: no room for '%s' (%zu bytes are left); unset what nobody needs"), path, assignment,
                             envblk_room(block));
         default:
-                return fail(_("%s: the block is damaged ('hibctl env %s verify' says where), so '%s' cannot be set; make "
-                              "a new one with create"),
-                            path, path, assignment);
+                return fail(
+                        _("%s: the block is damaged ('hibctl env %s verify' says where), so '%s' cannot be set; make "
+                          "a new one with create"),
+                        path, path, assignment);
         }
 }
 
@@ -276,8 +280,9 @@ static void check_variables(const struct envblk *block, struct findings *f)
         while (envblk_next(block, &cursor, &var)) {
                 size_t at = (size_t)(var.name - block->buf);
                 if (is_odd_name(&var))
-                        finding(f, _("byte %zu: a line that is no variable, or a name with odd characters; GRUB takes all up "
-                                     "to the next '=' as the name"),
+                        finding(f,
+                                _("byte %zu: a line that is no variable, or a name with odd characters; GRUB takes all "
+                                  "up to the next '=' as the name"),
                                 at);
                 for (size_t c = cursor; envblk_next(block, &c, &other);)
                         if (other.name_len == var.name_len && memcmp(other.name, var.name, var.name_len) == 0) {
@@ -347,12 +352,12 @@ static const struct verb {
         bool writes, makes_it, takes_any;
         int (*run)(struct work *w, int argc, char *argv[]);
 } verbs[] = {
-        { "list",   .run = cmd_list                                                              },
-        { "get",    .run = cmd_get                                                               },
-        { "verify", .run = cmd_verify, .takes_any = true                                         },
-        { "set",    .run = cmd_set,    .writes = true,    .makes_it = true                       },
-        { "unset",  .run = cmd_unset,  .writes = true                                            },
-        { "create", .run = cmd_create, .writes = true,    .makes_it = true,    .takes_any = true },
+        { "list", .run = cmd_list },
+        { "get", .run = cmd_get },
+        { "verify", .run = cmd_verify, .takes_any = true },
+        { "set", .run = cmd_set, .writes = true, .makes_it = true },
+        { "unset", .run = cmd_unset, .writes = true },
+        { "create", .run = cmd_create, .writes = true, .makes_it = true, .takes_any = true },
 };
 
 static const struct verb *find_verb(const char *name)

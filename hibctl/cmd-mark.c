@@ -19,14 +19,14 @@
 enum { OPTION_IMAGE = 256, OPTION_OFFSET, OPTION_KERNEL, OPTION_INITRD, OPTION_STORE };
 
 static const struct option options[] = {
-        { "image",   required_argument, NULL, OPTION_IMAGE  },
-        { "offset",  required_argument, NULL, OPTION_OFFSET },
-        { "kernel",  required_argument, NULL, OPTION_KERNEL },
-        { "initrd",  required_argument, NULL, OPTION_INITRD },
-        { "store",   required_argument, NULL, OPTION_STORE  },
-        { "dry-run", no_argument,       NULL, 'n'           },
-        { "help",    no_argument,       NULL, 'h'           },
-        { 0 }
+        { "image", required_argument, NULL, OPTION_IMAGE },
+        { "offset", required_argument, NULL, OPTION_OFFSET },
+        { "kernel", required_argument, NULL, OPTION_KERNEL },
+        { "initrd", required_argument, NULL, OPTION_INITRD },
+        { "store", required_argument, NULL, OPTION_STORE },
+        { "dry-run", no_argument, NULL, 'n' },
+        { "help", no_argument, NULL, 'h' },
+        { 0 },
 };
 
 struct request {
@@ -166,7 +166,8 @@ static int run(int argc, char *argv[])
                         break;
                 case OPTION_STORE:
                         if (strcmp(optarg, store_env.name) != 0)
-                                return usage_error(_("--store=%s: unknown store; there is: %s"), optarg, store_env.name);
+                                return usage_error(_("--store=%s: unknown store; there is: %s"), optarg,
+                                                   store_env.name);
                         break;
                 case 'n':
                         request.dry_run = true;
@@ -178,7 +179,8 @@ static int run(int argc, char *argv[])
                         return bad_option(&command_mark);
                 }
         if (optind < argc)
-                return usage_error(_("%s: mark takes no arguments; 'hibctl mark --help' lists its options"), argv[optind]);
+                return usage_error(_("%s: mark takes no arguments; 'hibctl mark --help' lists its options"),
+                                   argv[optind]);
         if (request.wish.offset && !request.wish.image)
                 return usage_error(_("--offset goes with --image, which names the device that it is on"));
         if (!request.dry_run && need_root() != EXIT_DONE)

@@ -25,11 +25,11 @@
 enum { OPTION_REMOVE = 256, OPTION_MODULES };
 
 static const struct option options[] = {
-        { "remove",  no_argument,       NULL, OPTION_REMOVE  },
+        { "remove", no_argument, NULL, OPTION_REMOVE },
         { "modules", required_argument, NULL, OPTION_MODULES },
-        { "dry-run", no_argument,       NULL, 'n'            },
-        { "help",    no_argument,       NULL, 'h'            },
-        { 0 }
+        { "dry-run", no_argument, NULL, 'n' },
+        { "help", no_argument, NULL, 'h' },
+        { 0 },
 };
 
 /* The platforms that a module is built for. */
@@ -67,9 +67,10 @@ static int cannot_reserve(const char *path, enum envblk_result result)
                 return refuse(_("%s: there is no room for a slot of %d bytes; remove variables that nobody needs "
                                 "('hibctl env list', 'hibctl env unset')"),
                               path, MARK_WIDTH);
-        return refuse(_("%s: the block is damaged, so nothing is added to it ('hibctl env verify' says where); make a new "
-                        "one with 'hibctl env create'"),
-                      path);
+        return refuse(
+                _("%s: the block is damaged, so nothing is added to it ('hibctl env verify' says where); make a new "
+                  "one with 'hibctl env create'"),
+                path);
 }
 
 /* The block as it is to be: *WANTED, which the caller frees, or NULL if it is so already. */

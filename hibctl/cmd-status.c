@@ -15,7 +15,7 @@
 
 static const struct option options[] = {
         { "help", no_argument, NULL, 'h' },
-        { 0 }
+        { 0 },
 };
 
 /* ---- words ---- */
@@ -66,10 +66,12 @@ static char *headline(const struct situation *s)
         const char *why = _(verdict_reason_text(s->judgement.reason));
 
         if (!s->grub_asks && s->judgement.verdict != VERDICT_NORMAL)
-                return xasprintf(_("At the next power-on GRUB boots as ever: its configuration does not ask for a mark. "
-                                   "Run 'hibctl setup', then update-grub.")); 
+                return xasprintf(
+                        _("At the next power-on GRUB boots as ever: its configuration does not ask for a mark. "
+                          "Run 'hibctl setup', then update-grub."));
         if (s->blind)
-                return xasprintf(_("What the next power-on does cannot be told from here: a part could not be seen (below)."));
+                return xasprintf(
+                        _("What the next power-on does cannot be told from here: a part could not be seen (below)."));
         switch (s->judgement.verdict) {
         case VERDICT_RESUME:
                 return xasprintf(_("At the next power-on GRUB will resume the session of %.10s %.5s from %s."),
@@ -140,7 +142,8 @@ static void print_text(const struct situation *s)
         if (s->env.why_not_writable)
                 put_row(&look, _("writable"), 0, s->env.why_not_writable);
         put_row(&look, "grub.cfg", s->grub_asks,
-                s->grub_asks ? _("asks for a mark") : _("does not ask for a mark; run 'hibctl setup', then update-grub"));
+                s->grub_asks ? _("asks for a mark")
+                             : _("does not ask for a mark; run 'hibctl setup', then update-grub"));
         put_mark(&look, s);
         if (s->sources[AT_CONFIGURED].status == SOURCE_VALID) {
                 _cleanup_free_ char *resume = xasprintf(_("%s, offset %llu pages: %s"), s->configured.image,
@@ -160,8 +163,9 @@ static void add(struct json_object *o, const char *key, const char *value)
 static const char *image_word(enum image_state state)
 {
         static const char *const words[] = {
-                [IMAGE_NOT_LOOKED] = "not-looked", [IMAGE_NO_DEVICE] = "no-device", [IMAGE_NOT_READABLE] = "not-readable",
-                [IMAGE_GONE] = "gone",             [IMAGE_PRESENT] = "present",     [IMAGE_FOREIGN] = "foreign",
+                [IMAGE_NOT_LOOKED] = "not-looked",     [IMAGE_NO_DEVICE] = "no-device",
+                [IMAGE_NOT_READABLE] = "not-readable", [IMAGE_GONE] = "gone",
+                [IMAGE_PRESENT] = "present",           [IMAGE_FOREIGN] = "foreign",
         };
 
         return words[state];

@@ -12,9 +12,9 @@
 
 struct command {
         const char *name;
-        const char *arguments; /* what follows the name in the usage line */
-        const char *summary;   /* one line, for translation */
-        const char *options;   /* lines of help, for translation; NULL if it has none */
+        const char *arguments;              /* what follows the name in the usage line */
+        const char *summary;                /* one line, for translation */
+        const char *options;                /* lines of help, for translation; NULL if it has none */
         int (*run)(int argc, char *argv[]); /* argv[0] is the name; returns an exit status */
 };
 

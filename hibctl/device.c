@@ -21,8 +21,7 @@
 
 static char *sysfs_text(dev_t dev, const char *file)
 {
-        _cleanup_free_ char *path =
-                xasprintf("/sys/dev/block/%u:%u/%s", major(dev), minor(dev), file);
+        _cleanup_free_ char *path = xasprintf("/sys/dev/block/%u:%u/%s", major(dev), minor(dev), file);
         char *text = NULL;
 
         return read_whole_file(path, 4096, &text) < 0 ? NULL : text;
@@ -83,7 +82,7 @@ enum device_kind device_kind(dev_t dev)
 const char *device_kind_name(enum device_kind kind)
 {
         static const char *const names[] = {
-                [DEVICE_PLAIN] = "plain", [DEVICE_LVM] = "LVM",         [DEVICE_RAID] = "RAID",
+                [DEVICE_PLAIN] = "plain",    [DEVICE_LVM] = "LVM",         [DEVICE_RAID] = "RAID",
                 [DEVICE_CRYPT] = "dm-crypt", [DEVICE_NETWORK] = "network",
         };
 

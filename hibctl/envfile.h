@@ -28,7 +28,10 @@ struct envfile {
         bool sound;          /* it has GRUB's signature */
 };
 
-#define ENVFILE_INIT { .fd = -1 }
+#define ENVFILE_INIT                                                                                                   \
+        {                                                                                                              \
+                .fd = -1                                                                                               \
+        }
 
 /* Opens PATH and reads it. Says what is wrong and returns an exit status; a block without GRUB's signature is opened,
  * with "sound" false. To be closed in any case. */

@@ -10,9 +10,9 @@
 #include <sys/types.h>
 
 struct freeze {
-        int fd;        /* of a file or folder on the filesystem; borrowed */
-        int to_guard;  /* pipe to the watchdog */
-        pid_t guard;   /* a child that thaws if we die or take too long */
+        int fd;       /* of a file or folder on the filesystem; borrowed */
+        int to_guard; /* pipe to the watchdog */
+        pid_t guard;  /* a child that thaws if we die or take too long */
         int frozen;
 };
 
@@ -26,6 +26,9 @@ int freeze_begin(struct freeze *f, int fd);
 int freeze_end(struct freeze *f);
 
 #define FREEZE_LIMIT_MS 10000
-#define FREEZE_INIT { .fd = -1, .to_guard = -1 }
+#define FREEZE_INIT                                                                                                    \
+        {                                                                                                              \
+                .fd = -1, .to_guard = -1                                                                               \
+        }
 
 #endif

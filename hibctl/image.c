@@ -22,7 +22,7 @@
 
 /* A swap area as the kernel addresses it. */
 struct area {
-        char *device; /* owned */
+        char *device;    /* owned */
         uint64_t offset; /* pages */
         bool is_file;
 };
@@ -94,9 +94,10 @@ static int file_area(const char *path, struct area *area)
                                 "--image=DEVICE and --offset=PAGES"),
                               path);
         if (major(st.st_dev) == 0 || device_path(st.st_dev, &area->device) < 0)
-                return refuse(_("%s: its filesystem is not on one block device, so extents do not tell the offset; give "
-                                "--image=DEVICE and --offset=PAGES"),
-                              path);
+                return refuse(
+                        _("%s: its filesystem is not on one block device, so extents do not tell the offset; give "
+                          "--image=DEVICE and --offset=PAGES"),
+                        path);
         area->offset = extents[0].physical / system_page_size();
         area->is_file = true;
         return EXIT_DONE;
@@ -148,9 +149,10 @@ static int only_active_swap(char **path, bool *is_file)
         if (n == 0)
                 return refuse(_("no swap area is active and no resume device is set, so there is nowhere to hibernate "
                                 "to; run swapon, or name one with --image"));
-        return refuse(_("%d swap areas are active and no resume device is set in /sys/power/resume, so the kernel's choice "
-                        "cannot be foretold; boot with resume=, or name one with --image"),
-                      n);
+        return refuse(
+                _("%d swap areas are active and no resume device is set in /sys/power/resume, so the kernel's choice "
+                  "cannot be foretold; boot with resume=, or name one with --image"),
+                n);
 }
 
 /* ---- choosing ---- */
@@ -247,16 +249,18 @@ static int name_device(const struct area *area, struct mark *mark)
         if (r < 0)
                 return fail(_("%s: cannot look at the device: %s"), area->device, strerror(-r));
         if (tags.ambiguous)
-                return refuse(_("%s: it carries the signatures of more than one filesystem or swap area; remove the wrong "
-                                "one (wipefs)"),
-                              area->device);
+                return refuse(
+                        _("%s: it carries the signatures of more than one filesystem or swap area; remove the wrong "
+                          "one (wipefs)"),
+                        area->device);
         if (tags.uuid[0])
                 snprintf(mark->image, sizeof(mark->image), "UUID=%.36s", tags.uuid);
         else if (tags.part_uuid[0])
                 snprintf(mark->image, sizeof(mark->image), "PARTUUID=%.36s", tags.part_uuid);
         else
-                return refuse(_("%s: it has no UUID by which the boot loader could find it; give it one (swaplabel -U)"),
-                              area->device);
+                return refuse(
+                        _("%s: it has no UUID by which the boot loader could find it; give it one (swaplabel -U)"),
+                        area->device);
         return EXIT_DONE;
 }
 
@@ -351,8 +355,9 @@ int target_discard_image(const struct mark *mark)
         if (state == IMAGE_GONE)
                 return EXIT_NOTHING;
         if (state != IMAGE_PRESENT || !header.restorable)
-                return refuse(_("%s: there is no image that could be discarded safely; look at it with 'hibctl status'"),
-                              mark->image);
+                return refuse(
+                        _("%s: there is no image that could be discarded safely; look at it with 'hibctl status'"),
+                        mark->image);
         uint64_t at = mark_image_start(mark) + header.page_size - IMAGE_SECTOR;
         r = device_read(device, at, tail, sizeof(tail));
         if (r == 0 && !image_restore_swap(tail))

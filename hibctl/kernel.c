@@ -19,7 +19,8 @@
 #include "say.h"
 #include "target.h"
 
-static const char *const kernel_names[] = { "/boot/vmlinuz-%s", "/boot/vmlinux-%s", "/boot/kernel-%s", "/boot/Image-%s" };
+static const char *const kernel_names[] = { "/boot/vmlinuz-%s", "/boot/vmlinux-%s", "/boot/kernel-%s",
+                                            "/boot/Image-%s" };
 static const char *const initrd_names[] = { "/boot/initrd.img-%s", "/boot/initramfs-%s.img", "/boot/initrd-%s",
                                             "/boot/initrd-%s.img" };
 
@@ -150,8 +151,8 @@ static int set_filesystem(const char *device, const char *kernel, struct mark *m
         struct device_tags tags;
 
         if (device_get_tags(device, &tags) < 0 || !tags.uuid[0] || strlen(tags.uuid) > MARK_UUID_MAX)
-                return refuse(_("%s: its filesystem on %s has no UUID by which GRUB could find it; give it one"), kernel,
-                              device);
+                return refuse(_("%s: its filesystem on %s has no UUID by which GRUB could find it; give it one"),
+                              kernel, device);
         strcpy(mark->fs_uuid, tags.uuid);
         return EXIT_DONE;
 }

@@ -21,13 +21,13 @@ static const struct command *const commands[] = {
 enum { OPTION_ROOT = 256, OPTION_JSON };
 
 static const struct option options[] = {
-        { "root",    required_argument, NULL, OPTION_ROOT },
-        { "json",    no_argument,       NULL, OPTION_JSON },
-        { "quiet",   no_argument,       NULL, 'q'         },
-        { "verbose", no_argument,       NULL, 'v'         },
-        { "help",    no_argument,       NULL, 'h'         },
-        { "version", no_argument,       NULL, 'V'         },
-        { 0 }
+        { "root", required_argument, NULL, OPTION_ROOT },
+        { "json", no_argument, NULL, OPTION_JSON },
+        { "quiet", no_argument, NULL, 'q' },
+        { "verbose", no_argument, NULL, 'v' },
+        { "help", no_argument, NULL, 'h' },
+        { "version", no_argument, NULL, 'V' },
+        { 0 },
 };
 
 char *in_root(const char *path)

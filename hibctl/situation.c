@@ -92,6 +92,5 @@ bool situation_is_spent(const struct situation *s)
         if (env->status != SOURCE_VALID || env->state == MARK_NONE)
                 return false;
         /* Only what is certain: a device that cannot be read or found now may be there at the next power-on. */
-        return env->empty || env->image == IMAGE_GONE ||
-               (env->state == MARK_TAKEN && env->verify == MARK_VERIFY_HINT);
+        return env->empty || env->image == IMAGE_GONE || (env->state == MARK_TAKEN && env->verify == MARK_VERIFY_HINT);
 }

@@ -14,9 +14,9 @@ enum { AT_ENV, AT_CONFIGURED, N_SOURCES };
 
 struct situation {
         struct reading env;
-        struct mark configured;             /* valid if sources[AT_CONFIGURED] is */
-        struct source sources[N_SOURCES];   /* in the order in which the boot loader asks them */
-        char *devices[N_SOURCES];           /* node of the image's device, or NULL; owned */
+        struct mark configured;           /* valid if sources[AT_CONFIGURED] is */
+        struct source sources[N_SOURCES]; /* in the order in which the boot loader asks them */
+        char *devices[N_SOURCES];         /* node of the image's device, or NULL; owned */
         struct judgement judgement;
         bool grub_asks; /* grub.cfg has our section: without it GRUB boots as ever */
         bool blind;     /* something that decides could not be seen: the judgement may be wrong */

@@ -31,9 +31,10 @@ static int slot_problem(const struct envfile *f, enum slot_status slot)
                                   "run 'hibctl setup' to put it back"),
                                 f->path);
         case SLOT_BROKEN:
-                return no_store(_("%s: the block is damaged, so that GRUB could not change the mark ('hibctl env verify' "
-                                  "says where); make a new one with 'hibctl env create'"),
-                                f->path);
+                return no_store(
+                        _("%s: the block is damaged, so that GRUB could not change the mark ('hibctl env verify' "
+                          "says where); make a new one with 'hibctl env create'"),
+                        f->path);
         default:
                 return EXIT_DONE;
         }
@@ -107,15 +108,17 @@ static int env_read(struct reading *out)
 static int explain(const struct envfile *f, int error)
 {
         if (error == -ESTALE)
-                return fail(_("%s: what GRUB would read is not what was written; another program changed it at the same "
-                              "time, try again"),
-                            f->path);
+                return fail(
+                        _("%s: what GRUB would read is not what was written; another program changed it at the same "
+                          "time, try again"),
+                        f->path);
         if (error == -ENOTSUP)
                 return no_store(_("%s: its bytes are not in one place on the device (a hole, compressed or inline), so "
                                   "GRUB cannot overwrite them; make it anew with 'hibctl env create'"),
                                 f->path);
         if (error == -EBUSY)
-                return refuse(_("%s: its filesystem has been frozen by another program; thaw it (fsfreeze -u)"), f->path);
+                return refuse(_("%s: its filesystem has been frozen by another program; thaw it (fsfreeze -u)"),
+                              f->path);
         if (error == -ETIMEDOUT)
                 return fail(_("%s: the filesystem stayed frozen too long and was thawed"), f->path);
         return fail(_("%s: cannot write the mark so that GRUB sees it: %s"), f->path, strerror(-error));

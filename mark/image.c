@@ -19,11 +19,11 @@ static const struct {
         char sig[IMAGE_SIG_LEN + 1];
         enum image_kind kind;
 } signatures[] = {
-        {"SWAPSPACE2",   IMAGE_SWAP   }, /* mkswap since Linux 2.2 */
-        { "SWAP-SPACE",  IMAGE_SWAP   }, /* before */
-        { "S1SUSPEND\0", IMAGE_SWSUSP }, /* HIBERNATE_SIG, kernel/power/swap.c */
-        { "ULSUSPEND\0", IMAGE_USWSUSP}, /* uswsusp, swsusp.h */
-        { "LINHIB0001",  IMAGE_LINHIB },
+        { "SWAPSPACE2", IMAGE_SWAP },     /* mkswap since Linux 2.2 */
+        { "SWAP-SPACE", IMAGE_SWAP },     /* before */
+        { "S1SUSPEND\0", IMAGE_SWSUSP },  /* HIBERNATE_SIG, kernel/power/swap.c */
+        { "ULSUSPEND\0", IMAGE_USWSUSP }, /* uswsusp, swsusp.h */
+        { "LINHIB0001", IMAGE_LINHIB },
 };
 
 static const uint8_t tuxonice_sig[TUXONICE_SIG_LEN] = { 0xed, 0xc3, 0x02, 0xe9, 0x98, 0x56, 0xe5, 0x0c };
