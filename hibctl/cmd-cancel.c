@@ -69,20 +69,17 @@ static int discard_image(const struct situation *s)
         return r;
 }
 
-static int cancel(bool discard)
-{
-        _cleanup_situation_ struct situation s = { 0 };
-        int r = take_lock(), image = EXIT_NOTHING;
-        bool marked;
+/* --discard-image */
+static bool discard;
 
-        if (r == EXIT_DONE)
-                r = situation_read(&s);
-        if (r != EXIT_DONE)
-                return r;
-        marked = is_marked(&s);
+static int cancel_mark(const struct situation *s)
+{
+        bool marked = is_marked(s);
+        int r, image = EXIT_NOTHING;
+
         /* The image first: if that fails, the mark still tells of it. */
         if (discard) {
-                image = discard_image(&s);
+                image = discard_image(s);
                 if (image != EXIT_DONE && image != EXIT_NOTHING)
                         return image;
         }
@@ -93,35 +90,47 @@ static int cancel(bool discard)
                 say(_("cancelled: the next power-on boots normally"));
         } else if (image != EXIT_DONE)
                 say(_("nothing is marked"));
-        report("cancelled", marked, &s);
+        report("cancelled", marked, s);
         return marked || image == EXIT_DONE ? EXIT_DONE : EXIT_NOTHING;
 }
 
-static int settle(void)
+static int settle_mark(const struct situation *s)
 {
-        _cleanup_situation_ struct situation s = { 0 };
-        int r = take_lock();
+        int r;
 
-        if (r == EXIT_DONE)
-                r = situation_read(&s);
-        if (r != EXIT_DONE)
-                return r;
-        if (!situation_is_spent(&s)) {
-                if (is_marked(&s))
-                        say(_("left alone: %s"), _(verdict_reason_text(s.judgement.reason)));
-                report("cleared", false, &s);
+        if (!situation_is_spent(s)) {
+                if (is_marked(s))
+                        say(_("left alone: %s"), _(verdict_reason_text(s->judgement.reason)));
+                report("cleared", false, s);
                 return EXIT_NOTHING;
         }
         r = write_empty();
         if (r != EXIT_DONE)
                 return r;
-        say(_("cleared: %s"), _(verdict_reason_text(s.judgement.reason)));
-        return report("cleared", true, &s);
+        say(_("cleared: %s"), _(verdict_reason_text(s->judgement.reason)));
+        return report("cleared", true, s);
+}
+
+static int with_situation(int (*act)(const struct situation *s))
+{
+        _cleanup_situation_ struct situation s = { 0 };
+        int r = need_root(), closed;
+
+        if (r == EXIT_DONE)
+                r = take_lock();
+        if (r != EXIT_DONE)
+                return r;
+        r = store_env.open(/* for_writing= */ true);
+        if (r == EXIT_DONE)
+                r = situation_read(&s);
+        if (r == EXIT_DONE)
+                r = act(&s);
+        closed = store_env.close();
+        return r == EXIT_DONE ? closed : r;
 }
 
 static int run_cancel(int argc, char *argv[])
 {
-        bool discard = false;
         int c;
 
         while ((c = getopt_long(argc, argv, "h", cancel_options, NULL)) != -1)
@@ -138,7 +147,7 @@ static int run_cancel(int argc, char *argv[])
         if (optind < argc)
                 return usage_error(_("%s: cancel takes no arguments; 'hibctl cancel --help' lists its options"),
                                    argv[optind]);
-        return need_root() == EXIT_DONE ? cancel(discard) : EXIT_FAILED;
+        return with_situation(cancel_mark);
 }
 
 static int run_settle(int argc, char *argv[])
@@ -156,7 +165,7 @@ static int run_settle(int argc, char *argv[])
         if (optind < argc)
                 return usage_error(_("%s: settle takes no arguments; 'hibctl settle --help' lists its options"),
                                    argv[optind]);
-        return need_root() == EXIT_DONE ? settle() : EXIT_FAILED;
+        return with_situation(settle_mark);
 }
 
 const struct command command_cancel = {

@@ -123,16 +123,29 @@ static int explain_store(const struct store *store)
         return EXIT_DONE;
 }
 
+/* The store is open while the kernel is looked for: they may be on the same filesystem, mounted for this moment. */
+static int write_mark(const struct request *request, struct mark *mark)
+{
+        const struct store *store = request->store;
+        char text[MARK_WIDTH];
+        int r, closed;
+
+        r = store->open(/* for_writing= */ !request->dry_run);
+        if (r == EXIT_DONE)
+                r = make_text(&request->wish, mark, text);
+        if (r == EXIT_DONE)
+                r = request->dry_run ? explain_store(store) : store->write(text);
+        closed = store->close();
+        return r == EXIT_DONE ? closed : r;
+}
+
 static int arm(const struct request *request)
 {
-        char text[MARK_WIDTH];
         struct mark mark;
         int r = request->dry_run ? EXIT_DONE : take_lock();
 
         if (r == EXIT_DONE)
-                r = make_text(&request->wish, &mark, text);
-        if (r == EXIT_DONE)
-                r = request->dry_run ? explain_store(request->store) : request->store->write(text);
+                r = write_mark(request, &mark);
         if (r != EXIT_DONE)
                 return r;
         if (globals.json)

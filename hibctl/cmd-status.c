@@ -285,7 +285,10 @@ static int run(int argc, char *argv[])
         if (optind < argc)
                 return usage_error(_("%s: status takes no arguments; 'hibctl status --help' shows how to call it"),
                                    argv[optind]);
-        r = situation_read(&s);
+        r = store_env.open(/* for_writing= */ false);
+        int read = situation_read(&s);
+        store_env.close();
+        r = r == EXIT_DONE ? read : r;
         if (globals.json)
                 print_as_json(&s);
         else

@@ -22,8 +22,8 @@ struct situation {
         bool blind;     /* something that decides could not be seen: the judgement may be wrong */
 };
 
-/* Collects and judges. Problems with single parts are said and show in the result; EXIT_DONE unless nothing could be
- * seen at all. To be freed in any case. */
+/* Collects and judges, with store_env open. Problems with single parts are said and show in the result; EXIT_DONE
+ * unless nothing could be seen at all. To be freed in any case. */
 int situation_read(struct situation *s);
 void situation_free(struct situation *s);
 #define _cleanup_situation_ _cleanup_(situation_free)

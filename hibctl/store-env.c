@@ -15,6 +15,14 @@
 
 #define TRIES 3 /* when another tool changes the block at the same time */
 
+/* The store while it is open. */
+static struct {
+        struct bootfs fs;
+        bool attached;
+        char *written; /* the whole block, after a write; owned */
+        size_t size;
+} env;
+
 static int slot_problem(const struct envfile *f, enum slot_status slot)
 {
         switch (slot) {
@@ -79,28 +87,26 @@ static void read_slot(const struct envfile *f, struct reading *out)
 
 static int env_read(struct reading *out)
 {
-        _cleanup_bootfs_ struct bootfs fs = BOOTFS_INIT;
         _cleanup_envfile_ struct envfile f = ENVFILE_INIT;
+        const char *why;
         int r;
 
-        *out = (struct reading){ .status = SOURCE_ABSENT, .slot = SLOT_MISSING };
-        r = bootfs_attach(&fs, /* for_writing= */ false);
-        if (r == EXIT_DONE) {
-                const char *why = bootfs_why_not_writable(&fs);
-                out->place = xstrdup(fs.env_path);
-                out->prefix = xstrdup(fs.prefix);
-                out->writable = !why;
-                out->why_not_writable = why ? xstrdup(why) : NULL;
-                if (access(fs.env_path, F_OK) != 0 && errno == ENOENT)
-                        return EXIT_DONE;
-                r = envfile_open(&f, fs.env_path, /* for_writing= */ false);
+        *out = (struct reading){ .status = SOURCE_UNREADABLE, .slot = SLOT_MISSING };
+        if (!env.attached)
+                return EXIT_FAILED; /* open has said why */
+        why = bootfs_why_not_writable(&env.fs);
+        out->place = xstrdup(env.fs.env_path);
+        out->prefix = xstrdup(env.fs.prefix);
+        out->writable = !why;
+        out->why_not_writable = why ? xstrdup(why) : NULL;
+        if (access(env.fs.env_path, F_OK) != 0 && errno == ENOENT) {
+                out->status = SOURCE_ABSENT;
+                return EXIT_DONE;
         }
-        if (r != EXIT_DONE) {
-                out->status = SOURCE_UNREADABLE;
-                return r;
-        }
-        read_slot(&f, out);
-        return EXIT_DONE;
+        r = envfile_open(&f, env.fs.env_path, /* for_writing= */ false);
+        if (r == EXIT_DONE)
+                read_slot(&f, out);
+        return r;
 }
 
 /* ---- writing ---- */
@@ -125,7 +131,7 @@ static int explain(const struct envfile *f, int error)
 }
 
 /* Overwrites the slot and proves it; puts the old bytes back if it cannot be proved. -EAGAIN: the block changed under
- * us, or the slot is not usable any more; start again. */
+ * us; start again. */
 static int overwrite_slot(struct bootfs *fs, struct envfile *f, const char text[MARK_WIDTH])
 {
         _cleanup_free_ char *old_block = NULL, *new_block = NULL;
@@ -159,53 +165,70 @@ static int overwrite_slot(struct bootfs *fs, struct envfile *f, const char text[
         return EXIT_DONE;
 }
 
-/* Promise 6, "explicit sequence": find, mount if need be, overwrite, flush, prove, unmount, prove again. */
 static int write_once(const char text[MARK_WIDTH])
 {
-        _cleanup_bootfs_ struct bootfs fs = BOOTFS_INIT;
         _cleanup_envfile_ struct envfile f = ENVFILE_INIT;
-        _cleanup_free_ char *bytes = NULL;
-        const char *why;
-        int r;
+        int r = envfile_open(&f, env.fs.env_path, /* for_writing= */ true);
 
-        r = bootfs_attach(&fs, /* for_writing= */ true);
-        if (r != EXIT_DONE)
-                return r;
-        why = bootfs_why_not_writable(&fs);
-        if (why)
-                return no_store(_("%s: GRUB could not consume a mark there: %s (%s)"), fs.env_path, why, fs.type);
-        if (access(fs.env_path, F_OK) != 0 && errno == ENOENT)
-                return no_store(_("%s: there is no environment block; run 'hibctl setup' to make it"), fs.env_path);
-        r = envfile_open(&f, fs.env_path, /* for_writing= */ true);
-        if (r != EXIT_DONE)
-                return r;
-        r = overwrite_slot(&fs, &f, text);
-        if (r != EXIT_DONE)
-                return r;
-
-        size_t size = f.block.size;
-        bytes = xmalloc(size);
-        memcpy(bytes, f.buf, size);
-        envfile_close(&f);
-        return bootfs_detach(&fs, bytes, size);
+        if (r == EXIT_DONE)
+                r = overwrite_slot(&env.fs, &f, text);
+        if (r == EXIT_DONE) {
+                free(env.written);
+                env.size = f.block.size;
+                env.written = xmalloc(env.size);
+                memcpy(env.written, f.buf, env.size);
+        }
+        return r;
 }
 
 static int env_write(const char text[MARK_WIDTH])
 {
+        const char *why = bootfs_why_not_writable(&env.fs);
         int r = -EAGAIN;
 
-        hold_signals();
+        if (why)
+                return no_store(_("%s: GRUB could not consume a mark there: %s (%s)"), env.fs.env_path, why,
+                                env.fs.type);
+        if (access(env.fs.env_path, F_OK) != 0 && errno == ENOENT)
+                return no_store(_("%s: there is no environment block; run 'hibctl setup' to make it"), env.fs.env_path);
         for (int i = 0; i < TRIES && r == -EAGAIN; i++)
                 r = write_once(text);
-        release_signals();
         if (r == -EAGAIN)
-                return fail(_("the environment block changes all the time; try again when the other program is done"));
+                return fail(_("%s: the block changes all the time; try again when the other program is done"),
+                            env.fs.env_path);
+        return r;
+}
+
+/* ---- the sequence: find, mount if need be; read or overwrite and prove; unmount, prove again ---- */
+
+static int env_open(bool for_writing)
+{
+        int r;
+
+        if (for_writing)
+                hold_signals();
+        r = bootfs_attach(&env.fs, for_writing);
+        env.attached = r == EXIT_DONE;
+        return r;
+}
+
+static int env_close(void)
+{
+        int r = env.attached ? bootfs_detach(&env.fs, env.written, env.size) : EXIT_DONE;
+
+        bootfs_release(&env.fs);
+        free(env.written);
+        env.written = NULL;
+        env.attached = false;
+        release_signals();
         return r;
 }
 
 const struct store store_env = {
         .name = "env",
         .kind = SOURCE_ENV,
+        .open = env_open,
         .read = env_read,
         .write = env_write,
+        .close = env_close,
 };

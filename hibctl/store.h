@@ -29,17 +29,24 @@ struct reading {
 void reading_free(struct reading *r);
 #define _cleanup_reading_ _cleanup_(reading_free)
 
+/* Each function says what is wrong and returns an exit status. */
 struct store {
         const char *name;
         enum source_kind kind;
 
-        /* Reads. Says what is wrong and returns an exit status; a missing or damaged mark is not an error. *OUT is
-         * filled in any case, and is to be freed. */
+        /* Makes the store reachable: mounts the boot filesystem for a moment if it is not mounted. From here to close,
+         * signals that would end the program wait. To be closed in any case, once. */
+        int (*open)(bool for_writing);
+
+        /* A missing or damaged mark is not an error. *OUT is filled in any case, and is to be freed. */
         int (*read)(struct reading *out);
 
         /* Overwrites the mark with TEXT. Returns 0 only after the bytes that the boot loader will read were read back
-         * from the device. On any other exit status, which has been explained, the old mark is there. */
+         * from the device; on any other status the old mark is there. */
         int (*write)(const char text[MARK_WIDTH]);
+
+        /* Unmounts what open mounted, and proves once more what write wrote. */
+        int (*close)(void);
 };
 
 extern const struct store store_env;
