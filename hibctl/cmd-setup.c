@@ -86,8 +86,8 @@ static int plan_slot(struct plan *plan, const struct envfile *f, char **wanted)
                 result = slot_remove(&block) == ENVBLK_DONE ? ENVBLK_DONE : ENVBLK_NOT_FOUND;
         else if (slot_find(&f->block, &at) == SLOT_FOUND)
                 result = ENVBLK_NOT_FOUND; /* nothing to do; a mark in it stays */
-        else
-                result = slot_reserve(&block);
+        else if ((result = slot_reserve(&block)) == ENVBLK_DONE && slot_find(&block, &at) != SLOT_FOUND)
+                result = ENVBLK_BROKEN; /* damage elsewhere in the block hides it, or stands for it */
         if (result == ENVBLK_DONE) {
                 *wanted = block.buf;
                 return EXIT_DONE;

@@ -112,7 +112,11 @@ size_t envblk_unescape(const struct envblk_var *var, char *out, size_t out_size)
 
 bool envblk_var_is(const struct envblk_var *var, const char *name)
 {
-        return var->name_len == bytes_strlen(name) && bytes_equal(var->name, name, var->name_len);
+        size_t len = bytes_strlen(name);
+
+        if (var->name_len < len || !bytes_equal(var->name, name, len))
+                return false;
+        return var->name_len == len || var->name[len] == '\0';
 }
 
 /* Replaces OLD_LEN bytes at POS by a gap of NEW_LEN; what follows moves, the padding gives or takes. */

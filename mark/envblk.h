@@ -60,7 +60,7 @@ bool envblk_next(const struct envblk *block, size_t *cursor, struct envblk_var *
  * whole value has, which is never more than var->value_len. */
 size_t envblk_unescape(const struct envblk_var *var, char *out, size_t out_size);
 
-/* True if VAR's name is NAME (NUL-terminated). */
+/* True if GRUB takes VAR for the variable NAME (NUL-terminated): to GRUB a name ends at its first NUL. */
 bool envblk_var_is(const struct envblk_var *var, const char *name);
 
 /* As grub_envblk_set and grub_envblk_delete: act on the first variable of that name, move what follows. VALUE has
