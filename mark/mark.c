@@ -471,17 +471,19 @@ uint64_t mark_image_start(const struct mark *m)
 
 enum slot_status slot_find(const struct envblk *block, size_t *at)
 {
-        struct envblk_var var, found = { 0 };
+        struct envblk_var var, found;
         size_t cursor = 0, set_at, set_len;
+        bool there = false;
 
         while (envblk_next(block, &cursor, &var)) {
                 if (!envblk_var_is(&var, MARK_NAME))
                         continue;
-                if (found.value)
+                if (there)
                         return SLOT_DUPLICATE;
+                there = true;
                 found = var;
         }
-        if (!found.value)
+        if (!there)
                 return SLOT_MISSING;
         if (found.value_len != MARK_WIDTH)
                 return SLOT_WIDTH;
