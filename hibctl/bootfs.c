@@ -315,6 +315,24 @@ int bootfs_confirm(struct bootfs *fs, const struct envfile *f)
         return r < 0 ? r : thaw;
 }
 
+int bootfs_write_out(const struct bootfs *fs)
+{
+        _cleanup_close_ int fd = open(fs->prefix, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        struct freeze freeze = FREEZE_INIT;
+        int r = -EOPNOTSUPP;
+
+        if (fd < 0)
+                return -errno;
+        if (fs->journal && !fs->mounted_here)
+                r = freeze_begin(&freeze, fd);
+        if (r == -EOPNOTSUPP)
+                r = syncfs(fd) < 0 ? -errno : 0;
+        int thaw = freeze_end(&freeze);
+        r = r < 0 ? r : thaw;
+        errno = -r;
+        return r;
+}
+
 /* ---- letting go ---- */
 
 static int unmount_it(struct bootfs *fs)

@@ -47,6 +47,10 @@ const char *bootfs_why_not_writable(const struct bootfs *fs);
  */
 int bootfs_confirm(struct bootfs *fs, const struct envfile *f);
 
+/* Writes all of the filesystem to where GRUB reads it, with a freeze if there is a journal. 0 or a negative errno,
+ * which is in errno too. */
+int bootfs_write_out(const struct bootfs *fs);
+
 /* Unmounts for real if we mounted it, flushes the device, checks that the filesystem is clean and, if BYTES is given,
  * that the device still has them where bootfs_confirm found the file. Says what is wrong and returns an exit status. */
 int bootfs_detach(struct bootfs *fs, const char *bytes, size_t size);

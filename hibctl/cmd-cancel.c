@@ -5,10 +5,9 @@
  */
 #include "config.h"
 
-#include <json-c/json.h>
-
 #include "command.h"
 #include "globals.h"
+#include "json.h"
 #include "situation.h"
 
 enum { OPTION_DISCARD = 256 };
@@ -49,7 +48,7 @@ static int report(const char *what, bool done, const struct situation *s)
                 return EXIT_DONE;
         o = json_object_new_object();
         json_object_object_add(o, what, json_object_new_boolean(done));
-        json_object_object_add(o, "was", json_object_new_string(verdict_reason_name(s->judgement.reason)));
+        add_text(o, "was", verdict_reason_name(s->judgement.reason));
         return print_json(o);
 }
 

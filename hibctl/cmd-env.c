@@ -7,7 +7,6 @@
 
 #include <ctype.h>
 #include <errno.h>
-#include <json-c/json.h>
 #include <stdarg.h>
 #include <string.h>
 
@@ -15,6 +14,7 @@
 #include "command.h"
 #include "envfile.h"
 #include "globals.h"
+#include "json.h"
 #include "store.h"
 
 /* The block that a command works on. */
@@ -125,9 +125,10 @@ static int cmd_list(struct work *w, int argc, char *argv[])
         if (argc > 0)
                 return usage_error(_("list takes no variables; 'hibctl env get NAME...' prints single ones"));
         while (envblk_next(&w->f.block, &cursor, &var)) {
-                _cleanup_free_ char *value = plain_value(&var, &len), *name = strndup(var.name, var.name_len);
+                _cleanup_free_ char *value = plain_value(&var, &len);
                 if (o) {
-                        json_object_object_add(o, name ? name : "", json_object_new_string_len(value, (int)len));
+                        _cleanup_free_ char *key = utf8_text(var.name, var.name_len);
+                        add_text(o, key, value);
                         continue;
                 }
                 put_text(var.name, var.name_len, terminal);
@@ -165,9 +166,10 @@ static int cmd_get(struct work *w, int argc, char *argv[])
                 _cleanup_free_ char *value = find_value(&w->f.block, argv[i]);
                 if (!value)
                         r = EXIT_NOTHING;
-                if (o)
-                        json_object_object_add(o, argv[i], value ? json_object_new_string(value) : NULL);
-                else if (value) {
+                if (o) {
+                        _cleanup_free_ char *key = utf8_text(argv[i], strlen(argv[i]));
+                        add_text(o, key, value);
+                } else if (value) {
                         put_text(value, strlen(value), terminal);
                         putchar('\n');
                 } else

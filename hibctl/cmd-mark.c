@@ -6,13 +6,13 @@
 #include "config.h"
 
 #include <errno.h>
-#include <json-c/json.h>
 #include <string.h>
 #include <sys/random.h>
 #include <time.h>
 
 #include "command.h"
 #include "globals.h"
+#include "json.h"
 #include "store.h"
 #include "target.h"
 
@@ -90,18 +90,17 @@ static int print_result(const struct request *request, const struct mark *mark)
 
         json_object_object_add(o, "armed", json_object_new_boolean(!request->dry_run));
         json_object_object_add(o, "dry_run", json_object_new_boolean(request->dry_run));
-        json_object_object_add(o, "store", json_object_new_string(request->store->name));
-        json_object_object_add(o, "id", json_object_new_string(mark->id));
-        json_object_object_add(o, "image", json_object_new_string(mark->image));
+        add_text(o, "store", request->store->name);
+        add_text(o, "id", mark->id);
+        add_text(o, "image", mark->image);
         json_object_object_add(o, "offset", json_object_new_int64((int64_t)mark->offset));
         json_object_object_add(o, "page_size", json_object_new_int64(mark->page_size));
-        json_object_object_add(o, "filesystem", json_object_new_string(mark->fs_uuid));
-        json_object_object_add(o, "kernel", json_object_new_string(mark->kernel));
-        json_object_object_add(o, "initrd", json_object_new_string(mark->initrd));
-        json_object_object_add(o, "release", json_object_new_string(mark->release));
-        json_object_object_add(o, "time", json_object_new_string(mark->time));
-        json_object_object_add(o, "verify",
-                               json_object_new_string(mark->verify == MARK_VERIFY_HINT ? "hint" : "header"));
+        add_text(o, "filesystem", mark->fs_uuid);
+        add_text(o, "kernel", mark->kernel);
+        add_text(o, "initrd", mark->initrd);
+        add_text(o, "release", mark->release);
+        add_text(o, "time", mark->time);
+        add_text(o, "verify", mark->verify == MARK_VERIFY_HINT ? "hint" : "header");
         return print_json(o);
 }
 

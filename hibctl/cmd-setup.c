@@ -9,7 +9,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdarg.h>
-#include <json-c/json.h>
 #include <string.h>
 #include <sys/stat.h>
 
@@ -17,6 +16,7 @@
 #include "command.h"
 #include "envfile.h"
 #include "globals.h"
+#include "json.h"
 #include "store.h"
 
 #define MODULE_NAME "hibresume.mod"
@@ -227,6 +227,9 @@ static int setup(struct plan *plan)
                 r = setup_slot(plan, &fs);
         if (r == EXIT_DONE)
                 r = setup_modules(plan, &fs);
+        /* New files may be in the journal only, where GRUB does not look. */
+        if (r == EXIT_DONE && plan->changes > 0 && !plan->dry_run && bootfs_write_out(&fs) < 0)
+                r = fail(_("%s: cannot write its filesystem out: %m; run sync"), fs.prefix);
         if (r == EXIT_DONE)
                 r = bootfs_detach(&fs, NULL, 0);
         if (r != EXIT_DONE)

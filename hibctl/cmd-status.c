@@ -5,12 +5,12 @@
  */
 #include "config.h"
 
-#include <json-c/json.h>
 #include <langinfo.h>
 #include <string.h>
 
 #include "command.h"
 #include "globals.h"
+#include "json.h"
 #include "situation.h"
 
 static const struct option options[] = {
@@ -155,11 +155,6 @@ static void print_text(const struct situation *s)
 
 /* ---- for programs ---- */
 
-static void add(struct json_object *o, const char *key, const char *value)
-{
-        json_object_object_add(o, key, value ? json_object_new_string(value) : NULL);
-}
-
 static const char *image_word(enum image_state state)
 {
         static const char *const words[] = {
@@ -205,23 +200,23 @@ static struct json_object *mark_json(const struct situation *s)
         if (s->env.status != SOURCE_VALID)
                 return NULL;
         o = json_object_new_object();
-        add(o, "state", mark_state_name(m->state));
+        add_text(o, "state", mark_state_name(m->state));
         if (m->empty)
                 return o;
-        add(o, "id", m->id);
-        add(o, "image", m->image);
+        add_text(o, "id", m->id);
+        add_text(o, "image", m->image);
         json_object_object_add(o, "offset", json_object_new_int64((int64_t)m->offset));
         json_object_object_add(o, "page_size", json_object_new_int64(m->page_size));
-        add(o, "filesystem", m->fs_uuid);
-        add(o, "kernel", m->kernel);
-        add(o, "initrd", m->initrd);
-        add(o, "release", m->release);
-        add(o, "time", m->time);
-        add(o, "verify", m->verify == MARK_VERIFY_HINT ? "hint" : "header");
-        add(o, "image_state", image_word(source->image));
-        add(o, "image_device", s->devices[AT_ENV]);
-        add(o, "kernel_state", file_word(source->kernel));
-        add(o, "initrd_state", file_word(source->initrd));
+        add_text(o, "filesystem", m->fs_uuid);
+        add_text(o, "kernel", m->kernel);
+        add_text(o, "initrd", m->initrd);
+        add_text(o, "release", m->release);
+        add_text(o, "time", m->time);
+        add_text(o, "verify", m->verify == MARK_VERIFY_HINT ? "hint" : "header");
+        add_text(o, "image_state", image_word(source->image));
+        add_text(o, "image_device", s->devices[AT_ENV]);
+        add_text(o, "kernel_state", file_word(source->kernel));
+        add_text(o, "initrd_state", file_word(source->initrd));
         return o;
 }
 
@@ -229,11 +224,11 @@ static struct json_object *env_json(const struct situation *s)
 {
         struct json_object *o = json_object_new_object();
 
-        add(o, "place", s->env.place);
-        add(o, "status", status_word(s->env.status));
-        add(o, "slot", slot_word(s->env.slot));
+        add_text(o, "place", s->env.place);
+        add_text(o, "status", status_word(s->env.status));
+        add_text(o, "slot", slot_word(s->env.slot));
         json_object_object_add(o, "writable", json_object_new_boolean(s->env.writable));
-        add(o, "why_not_writable", s->env.why_not_writable);
+        add_text(o, "why_not_writable", s->env.why_not_writable);
         json_object_object_add(o, "mark", mark_json(s));
         return o;
 }
@@ -245,10 +240,10 @@ static struct json_object *configured_json(const struct situation *s)
         if (s->sources[AT_CONFIGURED].status != SOURCE_VALID)
                 return NULL;
         o = json_object_new_object();
-        add(o, "image", s->configured.image);
+        add_text(o, "image", s->configured.image);
         json_object_object_add(o, "offset", json_object_new_int64((int64_t)s->configured.offset));
-        add(o, "image_state", image_word(s->sources[AT_CONFIGURED].image));
-        add(o, "image_device", s->devices[AT_CONFIGURED]);
+        add_text(o, "image_state", image_word(s->sources[AT_CONFIGURED].image));
+        add_text(o, "image_device", s->devices[AT_CONFIGURED]);
         return o;
 }
 
@@ -258,9 +253,9 @@ static void print_as_json(const struct situation *s)
         _cleanup_free_ char *first = headline(s);
         bool sure = !s->blind;
 
-        add(o, "verdict", !sure ? "unknown" : !s->grub_asks ? "normal" : verdict_name(s->judgement.verdict));
-        add(o, "reason", verdict_reason_name(s->judgement.reason));
-        add(o, "words", first);
+        add_text(o, "verdict", !sure ? "unknown" : !s->grub_asks ? "normal" : verdict_name(s->judgement.verdict));
+        add_text(o, "reason", verdict_reason_name(s->judgement.reason));
+        add_text(o, "words", first);
         json_object_object_add(o, "grub_asks", json_object_new_boolean(s->grub_asks));
         json_object_object_add(o, "spent", json_object_new_boolean(situation_is_spent(s)));
         json_object_object_add(stores, "env", env_json(s));

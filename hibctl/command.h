@@ -29,8 +29,4 @@ int bad_option(const struct command *command);
 /* For commands that change something. Says it and returns an exit status. */
 int need_root(void);
 
-/* Prints and releases a JSON object; a failure of standard output is an error. */
-struct json_object;
-int print_json(struct json_object *object);
-
 #endif

@@ -11,6 +11,7 @@
 #include <sys/stat.h>
 
 #include "envfile.h"
+#include "globals.h"
 #include "say.h"
 
 #define SECTOR ENVBLK_SECTOR
@@ -35,16 +36,19 @@ static char *aligned_buffer(size_t size)
 /* Reads the whole file, of which SIZE bytes are expected, into an aligned buffer with room for round_up(SIZE). */
 static int read_block(int fd, bool direct, char *buf, size_t size)
 {
+        ssize_t r;
+
         if (!direct)
                 posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED); /* clean pages only; best effort */
-        for (;;) {
-                ssize_t r = pread(fd, buf, round_up(size), 0);
-                if (r < 0 && errno == EINTR)
-                        continue;
-                if (r < 0)
-                        return -errno;
-                return (size_t)r >= size ? 0 : -ESTALE;
-        }
+        do
+                r = pread(fd, buf, round_up(size), 0);
+        while (r < 0 && errno == EINTR);
+        if (r < 0)
+                return -errno;
+        /* A direct read leaves a stale copy in the cache, for other programs to find and write back. */
+        if (direct)
+                posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED);
+        return (size_t)r >= size ? 0 : -ESTALE;
 }
 
 int envfile_reread(const struct envfile *f, char *buf)
@@ -103,7 +107,7 @@ int envfile_open(struct envfile *f, const char *path, bool for_writing)
         int r;
 
         *f = (struct envfile)ENVFILE_INIT;
-        f->path = realpath(path, NULL);
+        f->path = resolve(path);
         if (!f->path)
                 return fail(_("%s: cannot open the environment block: %m"), path);
         r = open_for(f, for_writing);

@@ -18,4 +18,8 @@ extern struct globals globals;
 /* PATH inside the system to work on. The caller frees. */
 char *in_root(const char *path);
 
+/* PATH without symbolic links, or NULL with errno. Below --root, links are followed as inside that tree: an absolute
+ * one does not lead out of it. The caller frees. */
+char *resolve(const char *path);
+
 #endif

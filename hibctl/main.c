@@ -4,10 +4,12 @@
 #include "config.h"
 
 #include <errno.h>
-#include <json-c/json.h>
+#include <fcntl.h>
+#include <linux/openat2.h>
 #include <locale.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/syscall.h>
 
 #include "command.h"
 #include "globals.h"
@@ -35,17 +37,32 @@ char *in_root(const char *path)
         return xasprintf("%s%s", globals.root, path);
 }
 
-int print_json(struct json_object *object)
+char *resolve(const char *path)
 {
-        puts(json_object_to_json_string_ext(object, JSON_C_TO_STRING_PRETTY | JSON_C_TO_STRING_NOSLASHESCAPE));
-        json_object_put(object);
-        return EXIT_DONE;
+        size_t skip = strlen(globals.root);
+        struct open_how how = { .flags = O_PATH | O_CLOEXEC, .resolve = RESOLVE_IN_ROOT };
+        _cleanup_close_ int root = -1, fd = -1;
+        _cleanup_free_ char *link = NULL;
+
+        if (skip == 0 || strncmp(path, globals.root, skip) != 0 || path[skip] != '/')
+                return realpath(path, NULL);
+        root = open(globals.root, O_PATH | O_DIRECTORY | O_CLOEXEC);
+        if (root < 0)
+                return NULL;
+        fd = (int)syscall(SYS_openat2, root, path + skip + 1, &how, sizeof(how));
+        if (fd < 0)
+                return NULL;
+        link = xasprintf("/proc/self/fd/%d", fd);
+        return realpath(link, NULL);
 }
 
 int need_root(void)
 {
         return geteuid() == 0 ? EXIT_DONE : fail(_("this changes what the boot loader does; run it as root"));
 }
+
+/* What getopt puts before its messages. */
+static char program_name[] = "hibctl";
 
 static void print_help(void)
 {
@@ -98,6 +115,7 @@ static int run_command(int argc, char *argv[])
         for (size_t i = 0; i < ELEMENTS(commands); i++)
                 if (strcmp(commands[i]->name, argv[0]) == 0) {
                         optind = 0; /* start getopt afresh on the command's own arguments */
+                        argv[0] = program_name;
                         return commands[i]->run(argc, argv);
                 }
         return usage_error(_("%s: unknown command; 'hibctl --help' lists them"), argv[0]);
@@ -136,18 +154,32 @@ static int parse_and_run(int argc, char *argv[])
         return run_command(argc - optind, argv + optind);
 }
 
+/* With a standard descriptor closed, the next file that is opened would take its place and get our output. Standard
+ * output becomes one that cannot be written to, so that a result that goes nowhere is noticed. */
+static void fill_standard_descriptors(void)
+{
+        for (int fd = 0; fd <= 2; fd++)
+                if (fcntl(fd, F_GETFD) < 0 && open("/dev/null", fd == STDERR_FILENO ? O_WRONLY : O_RDONLY) != fd)
+                        exit(EXIT_FAILED);
+}
+
 int main(int argc, char *argv[])
 {
         int r;
 
+        fill_standard_descriptors();
         setlocale(LC_ALL, "");
         bindtextdomain(PACKAGE, LOCALEDIR);
         textdomain(PACKAGE);
         signal(SIGPIPE, SIG_IGN);
 
+        if (argc > 0)
+                argv[0] = program_name;
         r = parse_and_run(argc, argv);
         /* A result that was not written is not a result. */
-        if (fflush(stdout) != 0 || ferror(stdout))
-                r = r == EXIT_DONE ? fail(_("cannot write to standard output: %m")) : r;
+        if (fflush(stdout) != 0 || ferror(stdout)) {
+                say_error(_("cannot write to standard output: %m"));
+                r = r == EXIT_DONE || r == EXIT_NOTHING ? EXIT_FAILED : r;
+        }
         return r;
 }
