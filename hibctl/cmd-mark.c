@@ -13,8 +13,7 @@
 #include "command.h"
 #include "globals.h"
 #include "json.h"
-#include "store.h"
-#include "target.h"
+#include "situation.h"
 
 enum { OPTION_IMAGE = 256, OPTION_OFFSET, OPTION_KERNEL, OPTION_INITRD, OPTION_STORE };
 
@@ -33,6 +32,11 @@ struct request {
         struct target_wish wish;
         const struct store *store;
         bool dry_run;
+};
+
+struct outcome {
+        struct mark mark;
+        bool grub_asks; /* or the mark will do nothing */
 };
 
 static int set_id(struct mark *mark)
@@ -84,8 +88,9 @@ static int make_text(const struct target_wish *wish, struct mark *mark, char tex
         return EXIT_DONE;
 }
 
-static int print_result(const struct request *request, const struct mark *mark)
+static int print_result(const struct request *request, const struct outcome *outcome)
 {
+        const struct mark *mark = &outcome->mark;
         struct json_object *o = json_object_new_object();
 
         json_object_object_add(o, "armed", json_object_new_boolean(!request->dry_run));
@@ -101,60 +106,70 @@ static int print_result(const struct request *request, const struct mark *mark)
         add_text(o, "release", mark->release);
         add_text(o, "time", mark->time);
         add_text(o, "verify", mark->verify == MARK_VERIFY_HINT ? "hint" : "header");
+        json_object_object_add(o, "grub_asks", json_object_new_boolean(outcome->grub_asks));
         return print_json(o);
 }
 
+static int print_words(const struct request *request, const struct outcome *outcome)
+{
+        const struct mark *mark = &outcome->mark;
+
+        if (request->dry_run)
+                say(_("would mark: image on %s, offset %llu pages, kernel %s"), mark->image,
+                    (unsigned long long)mark->offset, mark->kernel);
+        else if (outcome->grub_asks)
+                say(_("marked: the next power-on resumes from %s with %s, once"), mark->image, mark->kernel);
+        else
+                say(_("marked: image on %s, kernel %s"), mark->image, mark->kernel);
+        if (!outcome->grub_asks)
+                say_error(_("warning: grub.cfg does not ask for a mark, so GRUB boots as ever; run update-grub"));
+        return EXIT_DONE;
+}
+
 /* Whether the store could take the mark, without writing: what --dry-run can promise. */
-static int explain_store(const struct store *store)
+static int explain_store(const struct reading *reading)
+{
+        if (!reading->writable)
+                return no_store(_("%s: GRUB could not consume a mark there: %s"), reading->place,
+                                reading->why_not_writable);
+        if (reading->slot != SLOT_FOUND)
+                return no_store(_("%s: there is no usable slot for a mark; run 'hibctl setup' to reserve it"),
+                                reading->place);
+        say(_("the mark would go to the slot in %s: GRUB can read and consume it there"), reading->place);
+        return EXIT_DONE;
+}
+
+static int use_store(const struct request *request, struct outcome *outcome)
 {
         _cleanup_reading_ struct reading reading = { 0 };
-        int r = store->read(&reading);
+        const struct store *store = request->store;
+        char text[MARK_WIDTH];
+        int r = make_text(&request->wish, &outcome->mark, text);
 
-        if (r != EXIT_DONE)
-                return r;
-        if (!reading.writable)
-                return no_store(_("%s: GRUB could not consume a mark there: %s"), reading.place,
-                                reading.why_not_writable);
-        if (reading.slot != SLOT_FOUND)
-                return no_store(_("%s: there is no usable slot for a mark; run 'hibctl setup' to reserve it"),
-                                reading.place);
-        say(_("the mark would go to the slot in %s: GRUB can read and consume it there"), reading.place);
-        return EXIT_DONE;
+        if (r == EXIT_DONE)
+                r = store->read(&reading);
+        if (r == EXIT_DONE)
+                r = request->dry_run ? explain_store(&reading) : store->write(text);
+        outcome->grub_asks = reading.prefix && grub_asks_for_mark(reading.prefix);
+        return r;
 }
 
 /* The store is open while the kernel is looked for: they may be on the same filesystem, mounted for this moment. */
-static int write_mark(const struct request *request, struct mark *mark)
-{
-        const struct store *store = request->store;
-        char text[MARK_WIDTH];
-        int r, closed;
-
-        r = store->open(/* for_writing= */ !request->dry_run);
-        if (r == EXIT_DONE)
-                r = make_text(&request->wish, mark, text);
-        if (r == EXIT_DONE)
-                r = request->dry_run ? explain_store(store) : store->write(text);
-        closed = store->close();
-        return r == EXIT_DONE ? closed : r;
-}
-
 static int arm(const struct request *request)
 {
-        struct mark mark;
-        int r = request->dry_run ? EXIT_DONE : take_lock();
+        struct outcome outcome;
+        int r = request->dry_run ? EXIT_DONE : take_lock(), closed;
 
-        if (r == EXIT_DONE)
-                r = write_mark(request, &mark);
         if (r != EXIT_DONE)
                 return r;
-        if (globals.json)
-                return print_result(request, &mark);
-        if (request->dry_run)
-                say(_("would mark: image on %s, offset %llu pages, kernel %s"), mark.image,
-                    (unsigned long long)mark.offset, mark.kernel);
-        else
-                say(_("marked: the next power-on resumes from %s with %s, once"), mark.image, mark.kernel);
-        return EXIT_DONE;
+        r = request->store->open(/* for_writing= */ !request->dry_run);
+        if (r == EXIT_DONE)
+                r = use_store(request, &outcome);
+        closed = request->store->close();
+        r = r == EXIT_DONE ? closed : r;
+        if (r != EXIT_DONE)
+                return r;
+        return globals.json ? print_result(request, &outcome) : print_words(request, &outcome);
 }
 
 static int run(int argc, char *argv[])

@@ -218,7 +218,10 @@ static int read_area(const char *device, uint64_t start, struct image_header *he
         return 0;
 }
 
-static int check_header(const struct area *area, struct image_header *header)
+/* EXPECTED: an image may be there already, as in a kernel that has just written it. In a running system that is about
+ * to hibernate, one that is there is an old one: if hibernating fails, it would be resumed over a system that has been
+ * used since. */
+static int check_header(const struct area *area, bool expected, struct image_header *header)
 {
         uint64_t start = area->offset * system_page_size();
         int r = read_area(area->device, start, header);
@@ -227,8 +230,13 @@ static int check_header(const struct area *area, struct image_header *header)
                 return refuse(_("%s: cannot read at byte %" PRIu64 ": %s"), area->device, start, strerror(-r));
         switch (header->kind) {
         case IMAGE_SWAP:
-        case IMAGE_SWSUSP:
                 return EXIT_DONE;
+        case IMAGE_SWSUSP:
+                return expected
+                               ? EXIT_DONE
+                               : refuse(_("%s: it holds an image of an earlier hibernation; discard that ('hibctl cancel "
+                                          "--discard-image'), or, if it is the one to mark, name it with --image"),
+                                        area->device);
         case IMAGE_NONE:
                 return refuse(_("%s: there is no swap area at byte %" PRIu64 "; make one (mkswap) or name another with "
                                 "--image and --offset"),
@@ -274,10 +282,10 @@ static enum mark_verify how_to_verify(const char *device)
         return kind == DEVICE_CRYPT || kind == DEVICE_NETWORK ? MARK_VERIFY_HINT : MARK_VERIFY_HEADER;
 }
 
-static int fill_in(const struct area *area, struct mark *mark)
+static int fill_in(const struct area *area, bool expected, struct mark *mark)
 {
         struct image_header header;
-        int r = check_header(area, &header);
+        int r = check_header(area, expected, &header);
 
         if (r == EXIT_DONE)
                 r = name_device(area, mark);
@@ -296,7 +304,7 @@ int target_find_image(const struct target_wish *wish, struct mark *mark)
         _cleanup_area_ struct area area = { 0 };
         int r = wish->image ? wished_area(wish, &area) : system_area(&area);
 
-        return r == EXIT_DONE ? fill_in(&area, mark) : r;
+        return r == EXIT_DONE ? fill_in(&area, /* expected= */ wish->image, mark) : r;
 }
 
 bool target_configured(struct mark *mark)

@@ -46,7 +46,7 @@ static void look_at_env(struct situation *s)
                 s->blind = true;
 }
 
-static bool grub_asks(const char *prefix)
+bool grub_asks_for_mark(const char *prefix)
 {
         _cleanup_free_ char *path = xasprintf("%s/grub.cfg", prefix);
         _cleanup_free_ char *text = NULL;
@@ -67,7 +67,7 @@ int situation_read(struct situation *s)
                 s->sources[AT_CONFIGURED].status = SOURCE_VALID;
                 look_at(s, AT_CONFIGURED, &s->configured);
         }
-        s->grub_asks = s->env.prefix && grub_asks(s->env.prefix);
+        s->grub_asks = s->env.prefix && grub_asks_for_mark(s->env.prefix);
         verdict_judge(s->sources, N_SOURCES, &s->judgement);
         return r;
 }

@@ -28,6 +28,9 @@ int situation_read(struct situation *s);
 void situation_free(struct situation *s);
 #define _cleanup_situation_ _cleanup_(situation_free)
 
+/* Whether grub.cfg in GRUB's folder PREFIX asks for a mark. */
+bool grub_asks_for_mark(const char *prefix);
+
 /* A mark that will do nothing: armed without an image, taken and done, or damaged beyond use in a whole slot. */
 bool situation_is_spent(const struct situation *s);
 
