@@ -30,7 +30,7 @@ static const struct fs_rules {
         const char *quiet_ro; /* options for a read-only mount that replays nothing */
         const char *why_not;  /* GRUB cannot overwrite a file there */
 } rules[] = {
-        { "ext2", false, "ro,noload", NULL },
+        { "ext2", false, "ro", NULL },
         { "ext3", true, "ro,noload", NULL },
         { "ext4", true, "ro,noload", NULL },
         { "xfs", true, "ro,norecovery", NULL },
@@ -55,9 +55,20 @@ static void cleanup_table(struct libmnt_table **tb)
                 mnt_unref_table(*tb);
 }
 
+/* Read once, and again after each change of ours. */
+static struct libmnt_table *mount_table;
+
 static struct libmnt_table *mounts(void)
 {
-        return mnt_new_table_from_file("/proc/self/mountinfo");
+        if (!mount_table)
+                mount_table = mnt_new_table_from_file("/proc/self/mountinfo");
+        return mount_table;
+}
+
+static void forget_mounts(void)
+{
+        mnt_unref_table(mount_table);
+        mount_table = NULL;
 }
 
 /* ---- mounting ---- */
@@ -134,17 +145,22 @@ static int mount_it(const char *device, const char *target, const char *type, bo
 static int mount_entry(struct bootfs *fs, struct libmnt_fs *entry, bool for_writing)
 {
         const char *spec = mnt_fs_get_source(entry);
-        _cleanup_free_ char *device = spec ? device_find(spec) : NULL;
+        _cleanup_free_ char *device = NULL;
         _cleanup_free_ char *target = in_root(mnt_fs_get_target(entry));
         struct device_tags tags;
         int r;
 
-        if (!device)
+        r = spec ? device_find(spec, &device) : -ENODEV;
+        if (r == -ENOTUNIQ)
+                return refuse(
+                        _("%s: more than one device carries this name of the boot filesystem; give one a new UUID"),
+                        spec);
+        if (r < 0)
                 return no_store(
                         _("%s: the device of the boot filesystem, as fstab names it, is not there; attach it or "
                           "correct fstab"),
                         spec ? spec : "?");
-        r = device_get_tags(device, &tags);
+        r = device_get_tags(device, NULL, &tags);
         if (r < 0)
                 return fail(_("%s: cannot look at the boot filesystem: %s"), device, strerror(-r));
         r = check_mountable(device, &tags);
@@ -155,6 +171,7 @@ static int mount_entry(struct bootfs *fs, struct libmnt_fs *entry, bool for_writ
         if (r != EXIT_DONE)
                 return r;
         say_step(_("mounted %s on %s in a mount namespace of our own"), device, target);
+        forget_mounts();
         fs->mounted_here = true;
         fs->mount_point = xstrdup(target);
         return EXIT_DONE;
@@ -180,8 +197,8 @@ static int find_prefix(struct bootfs *fs)
 /* Fills in what the mount table says of the filesystem that PATH is on. */
 static int describe(struct bootfs *fs, const char *path)
 {
-        _cleanup_(cleanup_table) struct libmnt_table *tb = mounts();
-        _cleanup_free_ char *real = realpath(path, NULL);
+        struct libmnt_table *tb = mounts();
+        _cleanup_free_ char *real = resolve(path);
         struct libmnt_fs *entry = tb && real ? mnt_table_find_mountpoint(tb, real, MNT_ITER_BACKWARD) : NULL;
         struct stat st;
 
@@ -217,7 +234,7 @@ int bootfs_attach(struct bootfs *fs, bool for_writing)
 {
         _cleanup_free_ char *fstab_path = in_root("/etc/fstab");
         _cleanup_(cleanup_table) struct libmnt_table *fstab = mnt_new_table_from_file(fstab_path);
-        _cleanup_(cleanup_table) struct libmnt_table *mounted = mounts();
+        struct libmnt_table *mounted = mounts();
         int r;
 
         *fs = (struct bootfs)BOOTFS_INIT;
@@ -299,16 +316,28 @@ static int look_on_device(struct bootfs *fs, const struct envfile *f)
         return fs->n_extents < 0 ? fs->n_extents : compare_on_device(fs, f->buf, f->block.size);
 }
 
+/* Brings everything to where GRUB reads it, and holds it there until freeze_end where that takes a freeze. */
+static int write_out(const struct bootfs *fs, int fd, struct freeze *freeze)
+{
+        int r = -EOPNOTSUPP;
+
+        if (fs->journal)
+                r = write_out_journal(fd);
+        if (fs->journal && r == -EOPNOTSUPP)
+                r = freeze_begin(freeze, fd);
+        if (r == -EOPNOTSUPP)
+                r = syncfs(fd) < 0 ? -errno : 0;
+        return r;
+}
+
 int bootfs_confirm(struct bootfs *fs, const struct envfile *f)
 {
         struct freeze freeze = FREEZE_INIT;
         int r = 0, thaw;
 
-        if (fs->journal && !fs->mounted_here)
-                r = freeze_begin(&freeze, f->fd);
         /* What we mounted ourselves is unmounted next, which writes everything out; here only the place is wanted. */
-        if (r == -EOPNOTSUPP || (!fs->journal && folders_are_new(fs, f->path)))
-                r = syncfs(f->fd) < 0 ? -errno : 0;
+        if (!fs->mounted_here && (fs->journal || folders_are_new(fs, f->path)))
+                r = write_out(fs, f->fd, &freeze);
         if (r == 0)
                 r = look_on_device(fs, f);
         thaw = freeze_end(&freeze);
@@ -319,15 +348,12 @@ int bootfs_write_out(const struct bootfs *fs)
 {
         _cleanup_close_ int fd = open(fs->prefix, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
         struct freeze freeze = FREEZE_INIT;
-        int r = -EOPNOTSUPP;
+        int r, thaw;
 
         if (fd < 0)
                 return -errno;
-        if (fs->journal && !fs->mounted_here)
-                r = freeze_begin(&freeze, fd);
-        if (r == -EOPNOTSUPP)
-                r = syncfs(fd) < 0 ? -errno : 0;
-        int thaw = freeze_end(&freeze);
+        r = write_out(fs, fd, &freeze);
+        thaw = freeze_end(&freeze);
         r = r < 0 ? r : thaw;
         errno = -r;
         return r;
@@ -351,6 +377,7 @@ static int unmount_it(struct bootfs *fs)
         mnt_free_context(cxt);
         if (r == 0)
                 fs->mounted_here = false;
+        forget_mounts();
         return r;
 }
 
@@ -403,10 +430,10 @@ void bootfs_release(struct bootfs *fs)
         *fs = (struct bootfs)BOOTFS_INIT;
 }
 
-int path_for_grub(const char *path, char **grub_path, char **device)
+int path_for_grub(const char *path, char **grub_path, char **device, char type[UUID_TEXT_MAX])
 {
         _cleanup_bootfs_ struct bootfs fs = BOOTFS_INIT;
-        _cleanup_free_ char *real = realpath(path, NULL);
+        _cleanup_free_ char *real = resolve(path);
 
         if (!real)
                 return -errno;
@@ -414,6 +441,7 @@ int path_for_grub(const char *path, char **grub_path, char **device)
                 return -ENODEV;
         const char *below = real + (strcmp(fs.mount_point, "/") == 0 ? 0 : strlen(fs.mount_point));
         *grub_path = xasprintf("%s%s", strcmp(fs.subtree, "/") == 0 ? "" : fs.subtree, below);
+        strcpy(type, fs.type);
         *device = fs.device;
         fs.device = NULL;
         return 0;

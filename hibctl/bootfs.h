@@ -63,8 +63,8 @@ void bootfs_release(struct bootfs *fs);
                 .n_extents = 0                                                                                         \
         }
 
-/* PATH, which is on this or on another filesystem, as GRUB sees it: from the root of its filesystem; and the device
- * that this is on. 0 or a negative errno; the caller frees. */
-int path_for_grub(const char *path, char **grub_path, char **device);
+/* PATH, which is on this or on another filesystem, as GRUB sees it: from the root of its filesystem; and type and
+ * device of that. 0 or a negative errno; the caller frees. */
+int path_for_grub(const char *path, char **grub_path, char **device, char type[UUID_TEXT_MAX]);
 
 #endif

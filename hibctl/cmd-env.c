@@ -60,7 +60,7 @@ static int open_block(struct work *w, const char *file, bool for_writing)
                 envblk_create(bytes, sizeof(bytes));
                 int e = envfile_make(w->path, bytes, sizeof(bytes));
                 if (e < 0)
-                        return fail(_("%s: cannot make the environment block: %s"), w->path, strerror(-e));
+                        return envfile_explain(w->path, e);
         }
         if (named && for_writing)
                 r = bootfs_describe(&w->fs, w->path);
@@ -90,8 +90,7 @@ static int finish(struct work *w, const char *new_bytes)
         else if (e == 0)
                 say_step(_("%s: written and flushed; the device was not asked what GRUB would read"), w->f.path);
         if (e < 0)
-                return fail(_("%s: cannot write the environment block: %s"), w->f.path,
-                            e == -ESTALE ? _("another program changed it; try again") : strerror(-e));
+                return envfile_explain(w->f.path, e);
         envfile_close(&w->f);
         return bootfs_detach(&w->fs, new_bytes, size);
 }
@@ -240,7 +239,7 @@ static int cmd_create(struct work *w, int argc, char *argv[])
         _cleanup_free_ char *path = xstrdup(w->f.path);
         int e = envfile_make(path, bytes, sizeof(bytes));
         if (e < 0)
-                return fail(_("%s: cannot make the environment block: %s"), path, strerror(-e));
+                return envfile_explain(path, e);
         envfile_close(&w->f);
         int r = envfile_open(&w->f, path, /* for_writing= */ true);
         return r == EXIT_DONE ? finish(w, bytes) : r;

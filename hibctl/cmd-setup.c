@@ -109,8 +109,7 @@ static int change_slot(struct plan *plan, struct bootfs *fs, struct envfile *f)
         if (r == 0)
                 r = bootfs_confirm(fs, f);
         if (r < 0)
-                return fail(_("%s: cannot change the block so that GRUB sees it: %s"), f->path,
-                            r == -ESTALE ? _("another program changed it; try again") : strerror(-r));
+                return envfile_explain(f->path, r);
         return EXIT_DONE;
 }
 
@@ -126,7 +125,7 @@ static int make_block(struct plan *plan, struct bootfs *fs)
         envblk_open(&block, bytes, sizeof(bytes));
         slot_reserve(&block);
         r = envfile_make(fs->env_path, bytes, sizeof(bytes));
-        return r == 0 ? EXIT_DONE : fail(_("%s: cannot make the environment block: %s"), fs->env_path, strerror(-r));
+        return r == 0 ? EXIT_DONE : envfile_explain(fs->env_path, r);
 }
 
 static int setup_slot(struct plan *plan, struct bootfs *fs)
@@ -152,9 +151,7 @@ static int setup_slot(struct plan *plan, struct bootfs *fs)
                 return r;
         /* A new file too must be where GRUB finds it. */
         int e = bootfs_confirm(fs, &f);
-        return e == 0 ? EXIT_DONE
-                      : fail(_("%s: GRUB would not read what is in it: %s"), f.path,
-                             e == -ENOTSUP ? _("its bytes are not in one place on the device") : strerror(-e));
+        return e == 0 ? EXIT_DONE : envfile_explain(f.path, e);
 }
 
 /* ---- the module ---- */
@@ -172,7 +169,7 @@ static int install_module(struct plan *plan, const char *from, const char *to)
         if (!step(plan, _("install %s"), to))
                 return EXIT_DONE;
         r = envfile_make(to, wanted, (size_t)n);
-        return r == 0 ? EXIT_DONE : fail(_("%s: cannot install the module: %s"), to, strerror(-r));
+        return r == 0 ? EXIT_DONE : envfile_explain(to, r);
 }
 
 static int remove_module(struct plan *plan, const char *path)

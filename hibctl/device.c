@@ -9,6 +9,7 @@
 #include <linux/fiemap.h>
 #include <linux/fs.h>
 #include <string.h>
+#include <strings.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
@@ -100,7 +101,7 @@ static void lookup(blkid_probe pr, const char *name, char out[UUID_TEXT_MAX])
                 memcpy(out, value, len);
 }
 
-int device_get_tags(const char *path, struct device_tags *tags)
+int device_get_tags(const char *path, const char *const types[], struct device_tags *tags)
 {
         blkid_probe pr = blkid_new_probe_from_filename(path);
 
@@ -109,7 +110,9 @@ int device_get_tags(const char *path, struct device_tags *tags)
                 return errno ? -errno : -EIO;
         blkid_probe_enable_superblocks(pr, 1);
         blkid_probe_set_superblocks_flags(pr, BLKID_SUBLKS_TYPE | BLKID_SUBLKS_UUID);
-        blkid_probe_enable_partitions(pr, 1);
+        if (types)
+                blkid_probe_filter_superblocks_type(pr, BLKID_FLTR_ONLYIN, (char **)types);
+        blkid_probe_enable_partitions(pr, !types);
         blkid_probe_set_partitions_flags(pr, BLKID_PARTS_ENTRY_DETAILS);
 
         int r = blkid_do_safeprobe(pr);
@@ -123,19 +126,78 @@ int device_get_tags(const char *path, struct device_tags *tags)
         return r == -1 ? -EIO : 0;
 }
 
-char *device_find(const char *tag)
+/* ---- all devices ---- */
+
+/* The next device of /proc/partitions, as a node in /dev; NULL at the end. *TEXT is the rest of that file. */
+static char *next_partition(char **text)
+{
+        char name[128];
+
+        for (char *line; (line = strsep(text, "\n"));) {
+                if (sscanf(line, "%*u %*u %*u %127s", name) != 1)
+                        continue;
+                for (char *c = name; *c; c++) /* as in sysfs: cciss!c0d0 is cciss/c0d0 */
+                        if (*c == '!')
+                                *c = '/';
+                return xasprintf("/dev/%s", name);
+        }
+        return NULL;
+}
+
+/* Counts the devices that carry WANTED; *PATH, if PATH is given, is the first. */
+static int scan(const char *wanted, bool part, const char *const types[], char **path)
+{
+        _cleanup_free_ char *text = NULL;
+        struct device_tags tags;
+        int n = 0;
+
+        if (read_whole_file("/proc/partitions", 1024 * 1024, &text) < 0)
+                return 0;
+        for (char *rest = text, *node; (node = next_partition(&rest)); free(node)) {
+                if (device_get_tags(node, types, &tags) < 0 ||
+                    strcasecmp(part ? tags.part_uuid : tags.uuid, wanted) != 0)
+                        continue;
+                if (n++ == 0 && path)
+                        *path = xstrdup(node);
+        }
+        return n;
+}
+
+int device_count_uuid(const char *uuid, const char *const types[])
+{
+        return scan(uuid, /* part= */ false, types, NULL);
+}
+
+static int find_by_other_tag(const char *tag, char **path)
 {
         blkid_cache cache = NULL;
-        char *path;
 
-        if (tag[0] == '/')
-                return xstrdup(tag);
         /* A cache file may be old or, in an initramfs, of another system: look at the devices themselves. */
         if (blkid_get_cache(&cache, "/dev/null") != 0)
-                return NULL;
-        path = blkid_evaluate_tag(tag, NULL, &cache);
+                return -ENOMEM;
+        *path = blkid_evaluate_tag(tag, NULL, &cache);
         blkid_put_cache(cache);
-        return path;
+        return *path ? 0 : -ENODEV;
+}
+
+int device_find(const char *tag, char **path)
+{
+        bool part = strncmp(tag, "PARTUUID=", 9) == 0;
+        int n;
+
+        *path = NULL;
+        if (tag[0] == '/') {
+                *path = xstrdup(tag);
+                return 0;
+        }
+        if (!part && strncmp(tag, "UUID=", 5) != 0)
+                return find_by_other_tag(tag, path);
+        n = scan(strchr(tag, '=') + 1, part, NULL, path);
+        if (n <= 1)
+                return n == 1 ? 0 : -ENODEV;
+        free(*path);
+        *path = NULL;
+        return -ENOTUNIQ;
 }
 
 int device_number(const char *path, dev_t *dev)

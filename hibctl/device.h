@@ -35,12 +35,17 @@ int device_path(dev_t dev, char **path);
 enum device_kind device_kind(dev_t dev);
 const char *device_kind_name(enum device_kind kind);
 
-/* 0 or a negative errno. */
-int device_get_tags(const char *path, struct device_tags *tags);
+/* TYPES: the only ones to look for, as libblkid names them, ending with NULL; or NULL for all, which alone can tell
+ * that a device is ambiguous, but takes some hundred reads. 0 or a negative errno. */
+int device_get_tags(const char *path, const char *const types[], struct device_tags *tags);
 
-/* Finds a device by "UUID=...", "PARTUUID=...", "LABEL=...", "PARTLABEL=..." or a path. NULL if there is none; the
- * caller frees. */
-char *device_find(const char *tag);
+/* Finds a device by "UUID=...", "PARTUUID=...", "LABEL=...", "PARTLABEL=..." or a path. 0 or a negative errno: -ENODEV
+ * if there is none, -ENOTUNIQ if a UUID is on more than one device, which a boot loader could not tell apart. The
+ * caller frees *PATH. */
+int device_find(const char *tag, char **path);
+
+/* How many block devices carry UUID as one of TYPES. */
+int device_count_uuid(const char *uuid, const char *const types[]);
 
 /* The device number of a block device node; 0 or a negative errno. */
 int device_number(const char *path, dev_t *dev);

@@ -11,6 +11,7 @@
 #include <sys/stat.h>
 
 #include "envfile.h"
+#include "freeze.h"
 #include "globals.h"
 #include "say.h"
 
@@ -112,8 +113,7 @@ int envfile_open(struct envfile *f, const char *path, bool for_writing)
                 return fail(_("%s: cannot open the environment block: %m"), path);
         r = open_for(f, for_writing);
         if (r == -EROFS)
-                return refuse(_("%s: its filesystem is mounted read-only; remount it read-write (mount -o remount,rw)"),
-                              f->path);
+                return envfile_explain(f->path, r);
         if (r < 0)
                 return fail(_("%s: cannot open the environment block: %s"), f->path, strerror(-r));
         if (fstat(f->fd, &st) < 0)
@@ -250,6 +250,8 @@ int envfile_overwrite(struct envfile *f, const char *new_bytes)
         r = envfile_reread(f, now);
         if (r == 0 && memcmp(now, f->buf, size) != 0)
                 r = -ESTALE;
+        if (r == 0 && is_frozen(f->fd))
+                r = -EBUSY;
         if (r < 0)
                 return r;
 
@@ -269,28 +271,56 @@ int envfile_overwrite(struct envfile *f, const char *new_bytes)
 
 /* ---- a new file ---- */
 
-static int fsync_folder(const char *path)
+static int write_temporary(int fd, const char *bytes, size_t size)
 {
-        _cleanup_free_ char *copy = xstrdup(path);
-        _cleanup_close_ int fd = open(dirname(copy), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        int r = pwrite_all(fd, bytes, size, 0);
 
-        return fd < 0 || fsync(fd) < 0 ? -errno : 0;
+        return r < 0 ? r : fchmod(fd, 0644) < 0 || fsync(fd) < 0 ? -errno : 0;
 }
 
 int envfile_make(const char *path, const char *bytes, size_t size)
 {
-        _cleanup_free_ char *temporary = xasprintf("%s.XXXXXX", path);
-        _cleanup_close_ int fd = mkostemp(temporary, O_CLOEXEC);
+        _cleanup_free_ char *temporary = xasprintf("%s.XXXXXX", path), *copy = xstrdup(path);
+        _cleanup_close_ int folder = open(dirname(copy), O_RDONLY | O_DIRECTORY | O_CLOEXEC), fd = -1;
         int r;
 
+        if (folder < 0)
+                return -errno;
+        if (is_frozen(folder))
+                return -EBUSY;
+        fd = mkostemp(temporary, O_CLOEXEC);
         if (fd < 0)
                 return -errno;
-        r = pwrite_all(fd, bytes, size, 0);
-        if (r == 0 && (fchmod(fd, 0644) < 0 || fsync(fd) < 0 || rename(temporary, path) < 0))
+        r = write_temporary(fd, bytes, size);
+        if (r == 0 && rename(temporary, path) < 0)
                 r = -errno;
         if (r < 0) {
                 unlink(temporary);
                 return r;
         }
-        return fsync_folder(path);
+        return fsync(folder) < 0 ? -errno : 0;
+}
+
+int envfile_explain(const char *path, int error)
+{
+        switch (error) {
+        case -ESTALE:
+                return fail(
+                        _("%s: what GRUB would read is not what was written; another program changed it at the same "
+                          "time, try again"),
+                        path);
+        case -ENOTSUP:
+                return no_store(_("%s: its bytes are not in one place on the device (a hole, compressed or inline), so "
+                                  "GRUB cannot overwrite them; make it anew with 'hibctl env create'"),
+                                path);
+        case -EBUSY:
+                return refuse(_("%s: its filesystem has been frozen by another program; thaw it (fsfreeze -u)"), path);
+        case -EROFS:
+                return refuse(_("%s: its filesystem is mounted read-only; remount it read-write (mount -o remount,rw)"),
+                              path);
+        case -ETIMEDOUT:
+                return fail(_("%s: the filesystem stayed frozen too long and was thawed"), path);
+        default:
+                return fail(_("%s: cannot write it so that GRUB sees it: %s"), path, strerror(-error));
+        }
 }

@@ -7,6 +7,7 @@
 #ifndef HIBCTL_FREEZE_H
 #define HIBCTL_FREEZE_H
 
+#include <stdbool.h>
 #include <sys/types.h>
 
 struct freeze {
@@ -15,6 +16,13 @@ struct freeze {
         pid_t guard;  /* a child that thaws if we die or take too long */
         int frozen;
 };
+
+/* Makes ext3 and ext4 write everything that is in the journal to where it belongs, as a freeze does, but nobody has to
+ * wait (Linux 5.14). 0 or a negative errno: -EOPNOTSUPP where only a freeze will do. */
+int write_out_journal(int fd);
+
+/* Whether somebody has frozen the filesystem that FD is on: a write would then wait, and could not be interrupted. */
+bool is_frozen(int fd);
 
 /* Freezes the filesystem that FD is on. From here to freeze_end nothing may be written to it, not even a log line. A
  * child watches: if this process dies, or FREEZE_LIMIT passes, it thaws. 0 or a negative errno: -EOPNOTSUPP if the

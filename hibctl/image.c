@@ -157,12 +157,22 @@ static int only_active_swap(char **path, bool *is_file)
 
 /* ---- choosing ---- */
 
+static int not_unique(const char *tag)
+{
+        return refuse(
+                _("%s: more than one device carries it, so the boot loader could not tell which; give the copy a new "
+                  "UUID (swaplabel -U, tune2fs -U)"),
+                tag);
+}
+
 static int wished_area(const struct target_wish *wish, struct area *area)
 {
         struct stat st;
+        int r = device_find(wish->image, &area->device);
 
-        area->device = device_find(wish->image);
-        if (!area->device || stat(area->device, &st) < 0)
+        if (r == -ENOTUNIQ)
+                return not_unique(wish->image);
+        if (r < 0 || stat(area->device, &st) < 0)
                 return refuse(_("%s: there is no such device; 'blkid' lists what there is"), wish->image);
         if (S_ISREG(st.st_mode)) {
                 _cleanup_free_ char *file = area->device;
@@ -251,8 +261,9 @@ static int check_header(const struct area *area, bool expected, struct image_hea
 /* A swap partition is named by its own UUID, a swap file by that of its filesystem; both survive hibernation. */
 static int name_device(const struct area *area, struct mark *mark)
 {
+        static const char *const swap_types[] = { "swap", "swsuspend", NULL };
         struct device_tags tags;
-        int r = device_get_tags(area->device, &tags);
+        int r = device_get_tags(area->device, NULL, &tags);
 
         if (r < 0)
                 return fail(_("%s: cannot look at the device: %s"), area->device, strerror(-r));
@@ -261,6 +272,9 @@ static int name_device(const struct area *area, struct mark *mark)
                         _("%s: it carries the signatures of more than one filesystem or swap area; remove the wrong "
                           "one (wipefs)"),
                         area->device);
+        const char *const same_type[] = { tags.type, NULL };
+        if (tags.uuid[0] && device_count_uuid(tags.uuid, area->offset == 0 ? swap_types : same_type) > 1)
+                return not_unique(tags.uuid);
         if (tags.uuid[0])
                 snprintf(mark->image, sizeof(mark->image), "UUID=%.36s", tags.uuid);
         else if (tags.part_uuid[0])
@@ -314,7 +328,7 @@ bool target_configured(struct mark *mark)
         dev_t dev;
 
         if (!read_resume_device(&dev) || device_path(dev, &area.device) < 0 ||
-            device_get_tags(area.device, &tags) < 0 || !tags.uuid[0])
+            device_get_tags(area.device, NULL, &tags) < 0 || !tags.uuid[0])
                 return false;
         *mark = (struct mark){ .state = MARK_ARMED, .offset = read_resume_offset(), .page_size = system_page_size() };
         snprintf(mark->image, sizeof(mark->image), "UUID=%.36s", tags.uuid);
@@ -324,14 +338,14 @@ bool target_configured(struct mark *mark)
 
 enum image_state target_look_at_image(const struct mark *mark, struct image_header *header, char **device)
 {
-        _cleanup_free_ char *path = device_find(mark->image);
+        _cleanup_free_ char *path = NULL;
         struct image_header ignored;
-        int r;
+        int r = device_find(mark->image, &path);
 
         header = header ? header : &ignored;
         *header = (struct image_header){ .kind = IMAGE_NONE };
-        if (!path)
-                return IMAGE_NO_DEVICE;
+        if (r < 0) /* without rights no device could be asked for its name */
+                return geteuid() == 0 ? IMAGE_NO_DEVICE : IMAGE_NOT_READABLE;
         if (device)
                 *device = xstrdup(path);
         r = read_area(path, mark_image_start(mark), header);

@@ -11,6 +11,7 @@
 #include <libmount.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/sysmacros.h>
 #include <sys/utsname.h>
 
 #include "bootfs.h"
@@ -107,11 +108,11 @@ static int check_regular(const char *path, const char *what)
         return EXIT_DONE;
 }
 
-/* Fills FIELD with the path as GRUB sees it, and *DEVICE with the device of its filesystem. */
-static int set_path(const char *path, char field[MARK_PATH_MAX + 1], char **device)
+/* Fills FIELD with the path as GRUB sees it, *DEVICE and TYPE with those of its filesystem. */
+static int set_path(const char *path, char field[MARK_PATH_MAX + 1], char **device, char type[UUID_TEXT_MAX])
 {
         _cleanup_free_ char *grub_path = NULL;
-        int r = path_for_grub(path, &grub_path, device);
+        int r = path_for_grub(path, &grub_path, device, type);
 
         if (r < 0)
                 return refuse(_("%s: it is not on a filesystem of a block device, where GRUB could find it"), path);
@@ -146,13 +147,29 @@ static int find_kernel(const struct target_wish *wish, const struct utsname *run
         return r == EXIT_DONE ? check_build(*path, running) : r;
 }
 
-static int set_filesystem(const char *device, const char *kernel, struct mark *mark)
+/* The driver's name need not be that of the superblock: ext4 mounts ext2 too, and msdos and vfat are one. */
+static const char *const *superblock_types(const char *driver)
 {
+        static const char *const ext[] = { "ext2", "ext3", "ext4", NULL }, *const fat[] = { "vfat", NULL };
+        static const char *other[2];
+
+        other[0] = driver;
+        return strncmp(driver, "ext", 3) == 0 ? ext : strcmp(driver, "msdos") == 0 ? fat : other;
+}
+
+static int set_filesystem(const char *device, const char *type, const char *kernel, struct mark *mark)
+{
+        const char *const *types = superblock_types(type);
         struct device_tags tags;
 
-        if (device_get_tags(device, &tags) < 0 || !tags.uuid[0] || strlen(tags.uuid) > MARK_UUID_MAX)
+        if (device_get_tags(device, types, &tags) < 0 || !tags.uuid[0] || strlen(tags.uuid) > MARK_UUID_MAX)
                 return refuse(_("%s: its filesystem on %s has no UUID by which GRUB could find it; give it one"),
                               kernel, device);
+        if (device_count_uuid(tags.uuid, types) > 1)
+                return refuse(
+                        _("UUID=%s: more than one filesystem carries it, so GRUB could not tell where %s is; give the "
+                          "copy a new UUID"),
+                        tags.uuid, kernel);
         strcpy(mark->fs_uuid, tags.uuid);
         return EXIT_DONE;
 }
@@ -160,6 +177,7 @@ static int set_filesystem(const char *device, const char *kernel, struct mark *m
 int target_find_kernel(const struct target_wish *wish, struct mark *mark)
 {
         _cleanup_free_ char *kernel = NULL, *initrd = NULL, *kernel_device = NULL, *initrd_device = NULL;
+        char type[UUID_TEXT_MAX] = "";
         struct utsname running;
         int r;
 
@@ -168,9 +186,9 @@ int target_find_kernel(const struct target_wish *wish, struct mark *mark)
         if (r == EXIT_DONE)
                 r = find_initrd(wish, running.release, &initrd);
         if (r == EXIT_DONE)
-                r = set_path(kernel, mark->kernel, &kernel_device);
+                r = set_path(kernel, mark->kernel, &kernel_device, type);
         if (r == EXIT_DONE && initrd)
-                r = set_path(initrd, mark->initrd, &initrd_device);
+                r = set_path(initrd, mark->initrd, &initrd_device, type);
         if (r != EXIT_DONE)
                 return r;
         if (initrd_device && strcmp(kernel_device, initrd_device) != 0)
@@ -178,7 +196,7 @@ int target_find_kernel(const struct target_wish *wish, struct mark *mark)
         if (strlen(running.release) > MARK_RELEASE_MAX)
                 return refuse(_("the name of the running kernel, %s, is longer than a mark can hold"), running.release);
         strcpy(mark->release, running.release);
-        r = set_filesystem(kernel_device, kernel, mark);
+        r = set_filesystem(kernel_device, type, kernel, mark);
         if (r == EXIT_DONE)
                 say_step(_("kernel: %s on UUID=%s, initial ramdisk %s"), mark->kernel, mark->fs_uuid,
                          mark->initrd[0] ? mark->initrd : _("none"));
@@ -186,6 +204,16 @@ int target_find_kernel(const struct target_wish *wish, struct mark *mark)
 }
 
 /* ---- looking, for status ---- */
+
+/* btrfs has a device number of its own; its entry names one of its devices. */
+static bool is_mount_of(struct libmnt_fs *fs, dev_t dev)
+{
+        dev_t source;
+
+        if (major(mnt_fs_get_devno(fs)) != 0)
+                return mnt_fs_get_devno(fs) == dev;
+        return mnt_fs_get_srcpath(fs) && device_number(mnt_fs_get_srcpath(fs), &source) == 0 && source == dev;
+}
 
 static char *mount_point_of(dev_t dev, char **subtree)
 {
@@ -195,7 +223,7 @@ static char *mount_point_of(dev_t dev, char **subtree)
         char *found = NULL;
 
         while (tb && it && !found && mnt_table_next_fs(tb, it, &fs) == 0)
-                if (mnt_fs_get_devno(fs) == dev) {
+                if (is_mount_of(fs, dev)) {
                         found = xstrdup(mnt_fs_get_target(fs));
                         *subtree = xstrdup(mnt_fs_get_root(fs) ? mnt_fs_get_root(fs) : "/");
                 }
@@ -207,10 +235,10 @@ static char *mount_point_of(dev_t dev, char **subtree)
 enum file_state target_look_at_file(const char *fs_uuid, const char *path)
 {
         _cleanup_free_ char *tag = xasprintf("UUID=%s", fs_uuid);
-        _cleanup_free_ char *device = device_find(tag), *subtree = NULL, *mount_point = NULL, *here = NULL;
+        _cleanup_free_ char *device = NULL, *subtree = NULL, *mount_point = NULL, *here = NULL;
         dev_t dev;
 
-        if (!device || device_number(device, &dev) < 0)
+        if (device_find(tag, &device) < 0 || device_number(device, &dev) < 0)
                 return FILE_NOT_LOOKED;
         mount_point = mount_point_of(dev, &subtree);
         if (!mount_point)

@@ -111,25 +111,6 @@ static int env_read(struct reading *out)
 
 /* ---- writing ---- */
 
-static int explain(const struct envfile *f, int error)
-{
-        if (error == -ESTALE)
-                return fail(
-                        _("%s: what GRUB would read is not what was written; another program changed it at the same "
-                          "time, try again"),
-                        f->path);
-        if (error == -ENOTSUP)
-                return no_store(_("%s: its bytes are not in one place on the device (a hole, compressed or inline), so "
-                                  "GRUB cannot overwrite them; make it anew with 'hibctl env create'"),
-                                f->path);
-        if (error == -EBUSY)
-                return refuse(_("%s: its filesystem has been frozen by another program; thaw it (fsfreeze -u)"),
-                              f->path);
-        if (error == -ETIMEDOUT)
-                return fail(_("%s: the filesystem stayed frozen too long and was thawed"), f->path);
-        return fail(_("%s: cannot write the mark so that GRUB sees it: %s"), f->path, strerror(-error));
-}
-
 /* Overwrites the slot and proves it; puts the old bytes back if it cannot be proved. -EAGAIN: the block changed under
  * us; start again. */
 static int overwrite_slot(struct bootfs *fs, struct envfile *f, const char text[MARK_WIDTH])
@@ -153,11 +134,11 @@ static int overwrite_slot(struct bootfs *fs, struct envfile *f, const char text[
 
         r = envfile_overwrite(f, new_block);
         if (r < 0)
-                return r == -ESTALE ? -EAGAIN : explain(f, r);
+                return r == -ESTALE ? -EAGAIN : envfile_explain(f->path, r);
         r = bootfs_confirm(fs, f);
         if (r < 0) {
                 int undone = envfile_overwrite(f, old_block);
-                int status = explain(f, r);
+                int status = envfile_explain(f->path, r);
                 if (undone < 0)
                         say_error(_("%s: the old mark could not be put back: %s"), f->path, strerror(-undone));
                 return status;
