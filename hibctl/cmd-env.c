@@ -7,6 +7,7 @@
 
 #include <ctype.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <stdarg.h>
 #include <string.h>
 
@@ -55,7 +56,7 @@ static int open_block(struct work *w, const char *file, bool for_writing)
                         return r;
                 w->path = w->fs.env_path;
         }
-        if (w->may_be_missing && access(w->path, F_OK) != 0 && errno == ENOENT) {
+        if (w->may_be_missing && envfile_is_missing(w->path)) {
                 char bytes[ENVBLK_DEFAULT_SIZE];
                 envblk_create(bytes, sizeof(bytes));
                 int e = envfile_make(w->path, bytes, sizeof(bytes));
@@ -77,7 +78,12 @@ static int need_sound(const struct work *w)
 /* Whether the device can be asked what GRUB would read. */
 static bool can_prove(const struct work *w)
 {
-        return geteuid() == 0 && w->fs.device && !bootfs_why_not_writable(&w->fs);
+        _cleanup_close_ int fd = -1;
+
+        if (geteuid() != 0 || !w->fs.device || bootfs_why_not_writable(&w->fs))
+                return false;
+        fd = open(w->fs.device, O_RDONLY | O_CLOEXEC); /* in a container there may be no such node */
+        return fd >= 0;
 }
 
 static int finish(struct work *w, const char *new_bytes)
@@ -273,9 +279,34 @@ static bool is_odd_name(const struct envblk_var *var)
         return var->name_len == 0;
 }
 
+static int compare_names(const void *a, const void *b)
+{
+        const struct envblk_var *x = a, *y = b;
+        size_t n = x->name_len < y->name_len ? x->name_len : y->name_len;
+        int r = memcmp(x->name, y->name, n);
+
+        return r != 0 ? r : (x->name_len > y->name_len) - (x->name_len < y->name_len);
+}
+
+static void check_duplicates(const struct envblk *block, struct findings *f)
+{
+        /* The shortest line is "=\n". */
+        _cleanup_free_ struct envblk_var *vars = xmalloc((block->size / 2 + 1) * sizeof(*vars));
+        size_t cursor = 0, n = 0;
+
+        while (envblk_next(block, &cursor, &vars[n]))
+                n++;
+        qsort(vars, n, sizeof(*vars), compare_names);
+        for (size_t i = 1; i < n; i++)
+                if (compare_names(&vars[i - 1], &vars[i]) == 0 &&
+                    (i == 1 || compare_names(&vars[i - 2], &vars[i]) != 0))
+                        finding(f, _("'%.*s' is there more than once; GRUB changes the first and reads the last"),
+                                (int)vars[i].name_len, vars[i].name);
+}
+
 static void check_variables(const struct envblk *block, struct findings *f)
 {
-        struct envblk_var var, other;
+        struct envblk_var var;
         size_t cursor = 0, end = ENVBLK_SIGNATURE_LEN;
 
         while (envblk_next(block, &cursor, &var)) {
@@ -285,12 +316,6 @@ static void check_variables(const struct envblk *block, struct findings *f)
                                 _("byte %zu: a line that is no variable, or a name with odd characters; GRUB takes all "
                                   "up to the next '=' as the name"),
                                 at);
-                for (size_t c = cursor; envblk_next(block, &c, &other);)
-                        if (other.name_len == var.name_len && memcmp(other.name, var.name, var.name_len) == 0) {
-                                finding(f, _("'%.*s' is there twice; GRUB changes the first and reads the last"),
-                                        (int)var.name_len, var.name);
-                                break;
-                        }
                 end = cursor;
         }
         /* What the reader did not take as a variable must be comments or padding: then its first byte is '#'. */
@@ -319,6 +344,7 @@ static void check_block(const struct envfile *file, struct findings *f)
         if (block->buf[block->size - envblk_room(block) - 1] != '\n')
                 finding(f, _("the byte before the padding is not a newline: GRUB can read, but not set anything"));
         check_variables(block, f);
+        check_duplicates(block, f);
         switch (slot_find(block, &at)) {
         case SLOT_FOUND:
         case SLOT_MISSING:

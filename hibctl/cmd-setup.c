@@ -136,7 +136,7 @@ static int setup_slot(struct plan *plan, struct bootfs *fs)
 
         if (why && !plan->remove)
                 return no_store(_("%s: GRUB could not consume a mark there: %s (%s)"), fs->env_path, why, fs->type);
-        if (access(fs->env_path, F_OK) != 0 && errno == ENOENT) {
+        if (envfile_is_missing(fs->env_path)) {
                 r = make_block(plan, fs);
                 if (r != EXIT_DONE || plan->dry_run || plan->remove)
                         return r;

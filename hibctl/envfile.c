@@ -17,6 +17,7 @@
 
 #define SECTOR ENVBLK_SECTOR
 #define ALIGN 4096
+#define ANALYSED_MAX 8192 /* bytes; of larger blocks, which nobody has, the best order of sectors is not looked for */
 
 static size_t round_up(size_t n)
 {
@@ -102,6 +103,33 @@ static int load(struct envfile *f, size_t size)
         return r;
 }
 
+bool envfile_is_missing(const char *path)
+{
+        struct stat st;
+
+        return lstat(path, &st) < 0 && errno == ENOENT;
+}
+
+static int cannot_resolve(const char *path)
+{
+        int e = errno;
+        char target[PATH_MAX];
+        ssize_t n = readlink(path, target, sizeof(target) - 1);
+
+        if (n < 0 || e != ENOENT)
+                return fail(_("%s: cannot open the environment block: %s"), path, strerror(e));
+        target[n] = '\0';
+        return refuse(
+                _("%s: a symbolic link to %s, which is not there; mount the filesystem that it is on, or remove the "
+                  "link"),
+                path, target);
+}
+
+static int not_regular(const char *path)
+{
+        return refuse(_("%s: not a regular file, so not an environment block; name another file"), path);
+}
+
 int envfile_open(struct envfile *f, const char *path, bool for_writing)
 {
         struct stat st;
@@ -110,16 +138,18 @@ int envfile_open(struct envfile *f, const char *path, bool for_writing)
         *f = (struct envfile)ENVFILE_INIT;
         f->path = resolve(path);
         if (!f->path)
-                return fail(_("%s: cannot open the environment block: %m"), path);
+                return cannot_resolve(path);
         r = open_for(f, for_writing);
         if (r == -EROFS)
                 return envfile_explain(f->path, r);
+        if (r == -EISDIR || r == -ENXIO) /* a folder, a socket */
+                return not_regular(f->path);
         if (r < 0)
                 return fail(_("%s: cannot open the environment block: %s"), f->path, strerror(-r));
         if (fstat(f->fd, &st) < 0)
                 return fail(_("%s: cannot look at the environment block: %m"), f->path);
         if (!S_ISREG(st.st_mode))
-                return refuse(_("%s: not a regular file, so not an environment block; name another file"), f->path);
+                return not_regular(f->path);
         if (st.st_size > ENVFILE_MAX)
                 return refuse(_("%s: %lld bytes are too many for an environment block (at most %d); make a new one "
                                 "with 'hibctl env create'"),
@@ -189,7 +219,8 @@ static bool write_backwards(const struct envfile *f, const char *new_bytes)
                         last = at;
                 }
         }
-        return f->sound && first < last && !safe_first(f, new_bytes, first) && safe_first(f, new_bytes, last);
+        return f->sound && f->block.size <= ANALYSED_MAX && first < last && !safe_first(f, new_bytes, first) &&
+               safe_first(f, new_bytes, last);
 }
 
 /* ---- writing ---- */

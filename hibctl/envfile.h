@@ -33,6 +33,9 @@ struct envfile {
                 .fd = -1                                                                                               \
         }
 
+/* Nothing is at PATH; a symbolic link that leads nowhere is not nothing. */
+bool envfile_is_missing(const char *path);
+
 /* Opens PATH and reads it. Says what is wrong and returns an exit status; a block without GRUB's signature is opened,
  * with "sound" false. To be closed in any case. */
 int envfile_open(struct envfile *f, const char *path, bool for_writing);

@@ -99,7 +99,7 @@ static int env_read(struct reading *out)
         out->prefix = xstrdup(env.fs.prefix);
         out->writable = !why;
         out->why_not_writable = why ? xstrdup(why) : NULL;
-        if (access(env.fs.env_path, F_OK) != 0 && errno == ENOENT) {
+        if (envfile_is_missing(env.fs.env_path)) {
                 out->status = SOURCE_ABSENT;
                 return EXIT_DONE;
         }
@@ -170,7 +170,7 @@ static int env_write(const char text[MARK_WIDTH])
         if (why)
                 return no_store(_("%s: GRUB could not consume a mark there: %s (%s)"), env.fs.env_path, why,
                                 env.fs.type);
-        if (access(env.fs.env_path, F_OK) != 0 && errno == ENOENT)
+        if (envfile_is_missing(env.fs.env_path))
                 return no_store(_("%s: there is no environment block; run 'hibctl setup' to make it"), env.fs.env_path);
         for (int i = 0; i < TRIES && r == -EAGAIN; i++)
                 r = write_once(text);
