@@ -180,6 +180,15 @@ static int find_by_other_tag(const char *tag, char **path)
         return *path ? 0 : -ENODEV;
 }
 
+/* fstab may have UUID="...". */
+static void unquote(const char *value, char out[UUID_TEXT_MAX])
+{
+        size_t len = strlen(value);
+        bool quoted = len >= 2 && value[0] == '"' && value[len - 1] == '"';
+
+        snprintf(out, UUID_TEXT_MAX, "%.*s", (int)(quoted ? len - 2 : len), value + quoted);
+}
+
 int device_find(const char *tag, char **path)
 {
         bool part = strncmp(tag, "PARTUUID=", 9) == 0;
@@ -192,7 +201,9 @@ int device_find(const char *tag, char **path)
         }
         if (!part && strncmp(tag, "UUID=", 5) != 0)
                 return find_by_other_tag(tag, path);
-        n = scan(strchr(tag, '=') + 1, part, NULL, path);
+        char wanted[UUID_TEXT_MAX];
+        unquote(strchr(tag, '=') + 1, wanted);
+        n = scan(wanted, part, NULL, path);
         if (n <= 1)
                 return n == 1 ? 0 : -ENODEV;
         free(*path);

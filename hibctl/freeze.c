@@ -32,6 +32,15 @@ int write_out_journal(int fd)
         return errno == ENOTTY || errno == EINVAL ? -EOPNOTSUPP : -errno;
 }
 
+/* A child may outlive us. Whoever reads our output to its end must not wait for it. */
+static void drop_output(void)
+{
+        int fd = open("/dev/null", O_RDWR);
+
+        for (int i = 0; fd >= 0 && i <= STDERR_FILENO; i++)
+                dup2(fd, i);
+}
+
 /* The kernel can only be asked by doing something that waits. A child sets an attribute of a kind that does not exist:
  * that waits for a thaw like every write, and then fails without changing anything. */
 bool is_frozen(int fd)
@@ -42,6 +51,7 @@ bool is_frozen(int fd)
         if (child < 0)
                 return false;
         if (child == 0) {
+                drop_output();
                 fsetxattr(fd, "hibctl.no-such-attribute", "", 0, 0);
                 _exit(0);
         }
@@ -74,6 +84,7 @@ static _Noreturn void guard(int fd, int from_parent)
         sigfillset(&all);
         sigprocmask(SIG_SETMASK, &all, NULL);
         setsid();
+        drop_output();
         do
                 r = poll(&p, 1, FREEZE_LIMIT_MS);
         while (r < 0 && errno == EINTR);
