@@ -1,0 +1,560 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ * Copyright (C) 2026 The hibctl authors
+ *
+ * The verdict: every combination of facts about one source against a table, and what must never happen with several.
+ */
+#include "testing.h"
+
+#include "mark/verdict.h"
+#include "prng.h"
+
+#define ANY (-1)
+#define MARKED (-2) /* kind: any that holds a mark */
+
+#define N_KINDS (SOURCE_CONFIGURED + 1)
+#define N_STATUSES (SOURCE_VALID + 1)
+#define N_STATES (MARK_TAKEN + 1)
+#define N_VERIFIES (MARK_VERIFY_HINT + 1)
+#define N_IMAGES (IMAGE_FOREIGN + 1)
+#define N_FILES (FILE_MISSING + 1)
+#define N_SOURCES ((size_t)N_KINDS * N_STATUSES * N_STATES * 2 * N_VERIFIES * 2 * N_IMAGES * N_FILES * N_FILES)
+
+/* The first row that fits holds. */
+static const struct row {
+        const char *what;
+        int status, kind, state, empty, verify, image, kernel, initrd, writable;
+        enum verdict verdict;
+        enum verdict_reason reason;
+} rows[] = {
+        /* status, kind, state, empty, verify, image, kernel, initrd, writable */
+        { "no source", SOURCE_ABSENT, ANY, ANY, ANY, ANY, ANY, ANY, ANY, ANY, VERDICT_NORMAL, REASON_NOTHING },
+        { "unreadable", SOURCE_UNREADABLE, ANY, ANY, ANY, ANY, ANY, ANY, ANY, ANY, VERDICT_NORMAL,
+          REASON_SOURCE_UNREADABLE },
+        { "damaged", SOURCE_DAMAGED, ANY, ANY, ANY, ANY, ANY, ANY, ANY, ANY, VERDICT_NORMAL, REASON_DAMAGED },
+        { "newer format", SOURCE_FUTURE, ANY, ANY, ANY, ANY, ANY, ANY, ANY, ANY, VERDICT_NORMAL, REASON_FUTURE },
+
+        { "configured, foreign image", SOURCE_VALID, SOURCE_CONFIGURED, ANY, ANY, ANY, IMAGE_FOREIGN, ANY, ANY, ANY,
+          VERDICT_NORMAL, REASON_FOREIGN },
+        { "configured, kernel gone", SOURCE_VALID, SOURCE_CONFIGURED, ANY, ANY, ANY, IMAGE_PRESENT, FILE_MISSING, ANY,
+          ANY, VERDICT_NORMAL, REASON_KERNEL_GONE },
+        { "configured, kernel not looked at", SOURCE_VALID, SOURCE_CONFIGURED, ANY, ANY, ANY, IMAGE_PRESENT,
+          FILE_NOT_LOOKED, ANY, ANY, VERDICT_NORMAL, REASON_KERNEL_GONE },
+        { "configured, initrd gone", SOURCE_VALID, SOURCE_CONFIGURED, ANY, ANY, ANY, IMAGE_PRESENT, ANY, FILE_MISSING,
+          ANY, VERDICT_NORMAL, REASON_INITRD_GONE },
+        { "configured, image there", SOURCE_VALID, SOURCE_CONFIGURED, ANY, ANY, ANY, IMAGE_PRESENT, ANY, ANY, ANY,
+          VERDICT_OFFER, REASON_UNMARKED },
+        { "configured, no image", SOURCE_VALID, SOURCE_CONFIGURED, ANY, ANY, ANY, ANY, ANY, ANY, ANY, VERDICT_NORMAL,
+          REASON_NOTHING },
+
+        { "slot without a mark", SOURCE_VALID, MARKED, MARK_NONE, ANY, ANY, ANY, ANY, ANY, ANY, VERDICT_NORMAL,
+          REASON_NOTHING },
+        { "taken over an empty mark", SOURCE_VALID, MARKED, ANY, true, ANY, ANY, ANY, ANY, ANY, VERDICT_NORMAL,
+          REASON_NOTHING },
+
+        { "armed, image gone", SOURCE_VALID, MARKED, MARK_ARMED, false, ANY, IMAGE_GONE, ANY, ANY, ANY, VERDICT_NORMAL,
+          REASON_STALE },
+        { "taken, image gone", SOURCE_VALID, MARKED, MARK_TAKEN, false, ANY, IMAGE_GONE, ANY, ANY, ANY, VERDICT_NORMAL,
+          REASON_SPENT },
+        { "foreign image", SOURCE_VALID, MARKED, ANY, false, ANY, IMAGE_FOREIGN, ANY, ANY, ANY, VERDICT_NORMAL,
+          REASON_FOREIGN },
+        { "taken, cannot be seen", SOURCE_VALID, MARKED, MARK_TAKEN, false, MARK_VERIFY_HINT, IMAGE_NOT_LOOKED, ANY,
+          ANY, ANY, VERDICT_NORMAL, REASON_SPENT },
+        { "taken, cannot be seen", SOURCE_VALID, MARKED, MARK_TAKEN, false, MARK_VERIFY_HINT, IMAGE_NO_DEVICE, ANY, ANY,
+          ANY, VERDICT_NORMAL, REASON_SPENT },
+        { "taken, cannot be seen", SOURCE_VALID, MARKED, MARK_TAKEN, false, MARK_VERIFY_HINT, IMAGE_NOT_READABLE, ANY,
+          ANY, ANY, VERDICT_NORMAL, REASON_SPENT },
+        { "must see, no device", SOURCE_VALID, MARKED, ANY, false, MARK_VERIFY_HEADER, IMAGE_NO_DEVICE, ANY, ANY, ANY,
+          VERDICT_NORMAL, REASON_NO_DEVICE },
+        { "must see, not readable", SOURCE_VALID, MARKED, ANY, false, MARK_VERIFY_HEADER, IMAGE_NOT_READABLE, ANY, ANY,
+          ANY, VERDICT_NORMAL, REASON_NOT_READABLE },
+        { "must see, not looked", SOURCE_VALID, MARKED, ANY, false, MARK_VERIFY_HEADER, IMAGE_NOT_LOOKED, ANY, ANY, ANY,
+          VERDICT_NORMAL, REASON_NOT_READABLE },
+
+        /* From here on the image is there, or cannot be seen and the armed mark says so. */
+        { "kernel gone", SOURCE_VALID, MARKED, ANY, false, ANY, ANY, FILE_MISSING, ANY, ANY, VERDICT_NORMAL,
+          REASON_KERNEL_GONE },
+        { "kernel not looked at", SOURCE_VALID, MARKED, ANY, false, ANY, ANY, FILE_NOT_LOOKED, ANY, ANY, VERDICT_NORMAL,
+          REASON_KERNEL_GONE },
+        { "initrd gone", SOURCE_VALID, MARKED, ANY, false, ANY, ANY, FILE_PRESENT, FILE_MISSING, ANY, VERDICT_NORMAL,
+          REASON_INITRD_GONE },
+        { "taken, image there", SOURCE_VALID, MARKED, MARK_TAKEN, false, ANY, IMAGE_PRESENT, FILE_PRESENT, ANY, ANY,
+          VERDICT_OFFER, REASON_TRIED },
+        { "cannot be consumed", SOURCE_VALID, MARKED, MARK_ARMED, false, ANY, ANY, FILE_PRESENT, ANY, false,
+          VERDICT_OFFER, REASON_CANNOT_CONSUME },
+        { "ready", SOURCE_VALID, MARKED, MARK_ARMED, false, ANY, IMAGE_PRESENT, FILE_PRESENT, ANY, true, VERDICT_RESUME,
+          REASON_READY },
+        { "ready by hint", SOURCE_VALID, MARKED, MARK_ARMED, false, MARK_VERIFY_HINT, ANY, FILE_PRESENT, ANY, true,
+          VERDICT_RESUME, REASON_READY_HINT },
+};
+
+static bool fits(int want, int is)
+{
+        return want == ANY || want == is;
+}
+
+static const struct row *row_of(const struct source *s)
+{
+        for (size_t i = 0; i < N_OF(rows); i++) {
+                const struct row *r = &rows[i];
+                bool kind = r->kind == MARKED ? s->kind != SOURCE_CONFIGURED : fits(r->kind, (int)s->kind);
+
+                if (kind && fits(r->status, (int)s->status) && fits(r->state, (int)s->state) &&
+                    fits(r->empty, s->empty) && fits(r->verify, (int)s->verify) && fits(r->image, (int)s->image) &&
+                    fits(r->kernel, (int)s->kernel) && fits(r->initrd, (int)s->initrd) &&
+                    fits(r->writable, s->writable))
+                        return r;
+        }
+        return NULL;
+}
+
+static size_t take(size_t *n, size_t count)
+{
+        size_t digit = *n % count;
+
+        *n /= count;
+        return digit;
+}
+
+/* Number N of all combinations of facts; kind and status count fastest. */
+static struct source nth_source(size_t n)
+{
+        struct source s;
+
+        s.kind = (enum source_kind)take(&n, N_KINDS);
+        s.status = (enum source_status)take(&n, N_STATUSES);
+        s.state = (enum mark_state)take(&n, N_STATES);
+        s.empty = take(&n, 2);
+        s.verify = (enum mark_verify)take(&n, N_VERIFIES);
+        s.writable = take(&n, 2);
+        s.image = (enum image_state)take(&n, N_IMAGES);
+        s.kernel = (enum file_state)take(&n, N_FILES);
+        s.initrd = (enum file_state)take(&n, N_FILES);
+        return s;
+}
+
+static const char *show(const struct source *s)
+{
+        static char text[4][160];
+        static int turn;
+
+        turn = (turn + 1) % 4;
+        snprintf(text[turn], sizeof(text[turn]),
+                 "{kind %d status %d state %d empty %d verify %d writable %d image %d kernel %d initrd %d}", s->kind,
+                 s->status, s->state, s->empty, s->verify, s->writable, s->image, s->kernel, s->initrd);
+        return text[turn];
+}
+
+static struct judgement judge(const struct source *s, size_t n)
+{
+        struct judgement j;
+
+        memset(&j, 0x55, sizeof(j));
+        verdict_judge(s, n, &j);
+        return j;
+}
+
+/* ---- what must hold for the source that decided ---- */
+
+static bool cannot_be_seen(const struct source *s)
+{
+        return s->image == IMAGE_NOT_LOOKED || s->image == IMAGE_NO_DEVICE || s->image == IMAGE_NOT_READABLE;
+}
+
+static bool may_resume(const struct source *s)
+{
+        return s->status == SOURCE_VALID && s->kind != SOURCE_CONFIGURED && s->state == MARK_ARMED && !s->empty &&
+               s->writable && s->kernel == FILE_PRESENT && s->initrd != FILE_MISSING &&
+               (s->image == IMAGE_PRESENT || (s->verify == MARK_VERIFY_HINT && cannot_be_seen(s)));
+}
+
+/* Returns what is wrong, or NULL. */
+static const char *broken_promise(const struct source *s, size_t n, const struct judgement *j)
+{
+        if (j->source > n)
+                return "the source is not one of them";
+        if ((size_t)j->reason >= REASON_COUNT)
+                return "unknown reason";
+        if ((j->verdict == VERDICT_RESUME) != (j->reason == REASON_READY || j->reason == REASON_READY_HINT))
+                return "resume and \"ready\" do not go together";
+        if ((j->verdict == VERDICT_OFFER) !=
+            (j->reason == REASON_TRIED || j->reason == REASON_CANNOT_CONSUME || j->reason == REASON_UNMARKED))
+                return "offer and its reasons do not go together";
+        if ((j->source == n) != (j->reason == REASON_NOTHING))
+                return "\"nothing\" has a source, or a reason has none";
+        if (j->source == n)
+                return j->verdict == VERDICT_NORMAL ? NULL : "a verdict without a source";
+
+        const struct source *d = &s[j->source];
+        if (j->verdict == VERDICT_RESUME && !may_resume(d))
+                return "resumes without the conditions";
+        if (j->verdict == VERDICT_RESUME && (j->reason == REASON_READY) != (d->image == IMAGE_PRESENT))
+                return "\"ready\" without an image that was seen";
+        if (j->verdict == VERDICT_OFFER &&
+            (d->status != SOURCE_VALID || d->kernel != FILE_PRESENT || d->initrd == FILE_MISSING))
+                return "offers what cannot be started";
+        if (j->verdict == VERDICT_OFFER && d->image != IMAGE_PRESENT &&
+            !(d->verify == MARK_VERIFY_HINT && d->state == MARK_ARMED && cannot_be_seen(d)))
+                return "offers an image that is not there";
+        return NULL;
+}
+
+static void check(const struct source *s, size_t n)
+{
+        struct judgement j = judge(s, n);
+        const char *wrong = broken_promise(s, n, &j);
+
+        if (!wrong)
+                return;
+        for (size_t i = 0; i < n; i++)
+                print_error("%zu: %s\n", i, show(&s[i]));
+        fail_row("%s: verdict %d, reason %d, source %zu", wrong, j.verdict, j.reason, j.source);
+}
+
+/* ---- one source ---- */
+
+static void test_no_source(void **state)
+{
+        struct judgement j = judge(NULL, 0);
+
+        (void)state;
+        assert_int_equal(j.verdict, VERDICT_NORMAL);
+        assert_int_equal(j.reason, REASON_NOTHING);
+        assert_int_equal(j.source, 0);
+}
+
+static void test_every_combination_of_one_source(void **state)
+{
+        size_t used[N_OF(rows)] = { 0 }, resumes = 0;
+
+        (void)state;
+        for (size_t i = 0; i < N_SOURCES; i++) {
+                struct source s = nth_source(i);
+                struct judgement j = judge(&s, 1);
+                const struct row *r = row_of(&s);
+
+                assert_non_null(r);
+                used[r - rows]++;
+                if (j.verdict != r->verdict || j.reason != r->reason ||
+                    j.source != (r->reason == REASON_NOTHING ? 1U : 0U))
+                        fail_row("%s, row \"%s\": verdict %d, reason %d, source %zu", show(&s), r->what, j.verdict,
+                                 j.reason, j.source);
+                check(&s, 1);
+                if (may_resume(&s) != (j.verdict == VERDICT_RESUME))
+                        fail_row("%s: verdict %d", show(&s), j.verdict);
+                resumes += j.verdict == VERDICT_RESUME;
+        }
+        for (size_t i = 0; i < N_OF(rows); i++)
+                if (used[i] == 0)
+                        fail_row("row \"%s\" is never used", rows[i].what);
+        assert_true(resumes > 0);
+}
+
+static void test_never_from_taken(void **state)
+{
+        (void)state;
+        for (size_t i = 0; i < N_SOURCES; i++) {
+                struct source s = nth_source(i);
+
+                if (s.state == MARK_TAKEN && judge(&s, 1).verdict == VERDICT_RESUME)
+                        fail_row("%s", show(&s));
+        }
+}
+
+/* After a resume the boot loader has set "taken"; whatever is true at the next start, it is not done again. */
+static void test_once(void **state)
+{
+        (void)state;
+        for (size_t i = 0; i < N_SOURCES; i++) {
+                struct source s = nth_source(i);
+
+                if (judge(&s, 1).verdict != VERDICT_RESUME)
+                        continue;
+                s.state = MARK_TAKEN;
+                for (int image = 0; image < N_IMAGES; image++) {
+                        s.image = (enum image_state)image;
+                        assert_int_not_equal(judge(&s, 1).verdict, VERDICT_RESUME);
+                }
+        }
+}
+
+/* Facts get worse: nothing that is taken away may turn another verdict into a resume. */
+static void test_less_is_never_more(void **state)
+{
+        (void)state;
+        for (size_t i = 0; i < N_SOURCES; i++) {
+                struct source s = nth_source(i);
+
+                if (judge(&s, 1).verdict == VERDICT_RESUME)
+                        continue;
+                struct source worse[] = { s, s, s, s };
+                worse[0].writable = false;
+                worse[1].kernel = FILE_MISSING;
+                worse[2].initrd = s.initrd == FILE_PRESENT ? FILE_MISSING : s.initrd;
+                worse[3].image = s.image == IMAGE_PRESENT ? IMAGE_GONE : s.image;
+                for (size_t k = 0; k < N_OF(worse); k++)
+                        if (judge(&worse[k], 1).verdict == VERDICT_RESUME)
+                                fail_row("%s resumes, %s did not", show(&worse[k]), show(&s));
+        }
+}
+
+static void test_only_kind_and_status_count_unless_valid(void **state)
+{
+        (void)state;
+        for (size_t i = 0; i < N_SOURCES; i++) {
+                struct source s = nth_source(i), bare = { .kind = s.kind, .status = s.status };
+
+                if (s.status == SOURCE_VALID)
+                        continue;
+                struct judgement a = judge(&s, 1), b = judge(&bare, 1);
+                if (a.verdict != b.verdict || a.reason != b.reason || a.source != b.source)
+                        fail_row("%s", show(&s));
+        }
+}
+
+static void test_marks_are_judged_alike_in_every_store(void **state)
+{
+        (void)state;
+        for (size_t i = 0; i < N_SOURCES; i++) {
+                struct source s = nth_source(i), env = s;
+
+                if (s.kind == SOURCE_CONFIGURED)
+                        continue;
+                env.kind = SOURCE_ENV;
+                assert_int_equal(judge(&s, 1).reason, judge(&env, 1).reason);
+        }
+}
+
+/* ---- several sources ---- */
+
+/* Whether this source ends the search: an image is there, or must be taken to be. */
+static bool decides(const struct source *s)
+{
+        switch (row_of(s)->reason) {
+        case REASON_READY:
+        case REASON_READY_HINT:
+        case REASON_KERNEL_GONE:
+        case REASON_INITRD_GONE:
+        case REASON_CANNOT_CONSUME:
+        case REASON_TRIED:
+        case REASON_UNMARKED:
+                return true;
+        default:
+                return false;
+        }
+}
+
+static void check_order(const struct source *s, size_t n)
+{
+        struct judgement j = judge(s, n);
+        size_t want = n;
+
+        for (size_t i = 0; i < n; i++) {
+                if (want == n && row_of(&s[i])->reason != REASON_NOTHING)
+                        want = i;
+                if (decides(&s[i])) {
+                        want = i;
+                        break;
+                }
+        }
+        const struct row *r = want < n ? row_of(&s[want]) : NULL;
+        if (j.source != want || j.reason != (r ? r->reason : REASON_NOTHING) ||
+            j.verdict != (r ? r->verdict : VERDICT_NORMAL)) {
+                for (size_t i = 0; i < n; i++)
+                        print_error("%zu: %s\n", i, show(&s[i]));
+                fail_row("verdict %d, reason %d, source %zu, expected source %zu", j.verdict, j.reason, j.source, want);
+        }
+}
+
+/* One source for each way to be judged: those that differ in nothing but facts that do not count are the same. */
+static size_t representatives(struct source *out, size_t max, size_t per_row)
+{
+        size_t n = 0, used[2][N_OF(rows)] = { { 0 } };
+
+        for (size_t i = 0; i < N_SOURCES; i++) {
+                struct source s = nth_source(i);
+                size_t row = (size_t)(row_of(&s) - rows);
+
+                if (used[s.kind == SOURCE_CONFIGURED][row]++ >= per_row)
+                        continue;
+                assert_true(n < max);
+                out[n++] = s;
+        }
+        return n;
+}
+
+static void test_every_pair(void **state)
+{
+        static struct source all[8000];
+        size_t n = 0;
+
+        (void)state;
+        /* Every combination that differs in a fact that counts. */
+        for (size_t i = 0; i < N_SOURCES; i++) {
+                struct source s = nth_source(i);
+                bool bare = i < (size_t)N_KINDS * N_STATUSES;
+
+                if ((s.status == SOURCE_VALID || bare) && (s.kind == SOURCE_ENV || s.kind == SOURCE_CONFIGURED)) {
+                        assert_true(n < N_OF(all));
+                        all[n++] = s;
+                }
+        }
+        assert_int_equal(n, 2 * (N_SOURCES / N_KINDS / N_STATUSES + N_STATUSES - 1));
+        for (size_t i = 0; i < n; i++)
+                for (size_t k = 0; k < n; k++) {
+                        struct source pair[] = { all[i], all[k] };
+                        check(pair, 2);
+                }
+}
+
+static void test_order_of_pairs_and_triples(void **state)
+{
+        static struct source r[1000];
+        size_t n = representatives(r, N_OF(r), 3);
+
+        (void)state;
+        for (size_t i = 0; i < n; i++)
+                for (size_t k = 0; k < n; k++) {
+                        struct source pair[] = { r[i], r[k] };
+
+                        check_order(pair, 2);
+                        for (size_t l = 0; l < n; l++) {
+                                struct source three[] = { r[i], r[k], r[l] };
+
+                                check(three, 3);
+                                check_order(three, 3);
+                        }
+                }
+}
+
+static void test_five_at_random(void **state)
+{
+        struct prng r = { 8 };
+
+        (void)state;
+        for (int i = 0; i < 500000; i++) {
+                struct source s[5];
+                size_t n = 1 + prng_below(&r, 5);
+
+                for (size_t k = 0; k < n; k++) {
+                        s[k] = nth_source(prng_below(&r, N_SOURCES));
+                        if (prng_below(&r, 2))
+                                s[k].status = SOURCE_VALID;
+                }
+                check(s, n);
+                check_order(s, n);
+        }
+}
+
+/* Sources that say nothing can stand anywhere. */
+static void test_silent_sources_change_nothing(void **state)
+{
+        static const struct source silent[] = {
+                { .kind = SOURCE_EFI, .status = SOURCE_ABSENT },
+                { .kind = SOURCE_ENV, .status = SOURCE_VALID, .state = MARK_NONE, .empty = true },
+                { .kind = SOURCE_CONFIGURED, .status = SOURCE_VALID, .image = IMAGE_GONE },
+        };
+
+        (void)state;
+        for (size_t q = 0; q < N_OF(silent); q++)
+                for (size_t i = 0; i < N_SOURCES; i++) {
+                        struct source s = nth_source(i), before[] = { silent[q], s }, after[] = { s, silent[q] };
+                        struct judgement one = judge(&s, 1), b = judge(before, 2), a = judge(after, 2);
+
+                        if (one.verdict != b.verdict || one.reason != b.reason || one.verdict != a.verdict ||
+                            one.reason != a.reason || b.source != one.source + 1 ||
+                            a.source != (one.source == 1 ? 2 : 0))
+                                fail_row("silent source %zu with %s", q, show(&s));
+                }
+}
+
+/* An image that was tried once is not resumed by itself because a later source still says "armed". */
+static void test_a_tried_image_stops_the_search(void **state)
+{
+        struct source tried = { .kind = SOURCE_ENV,
+                                .status = SOURCE_VALID,
+                                .state = MARK_TAKEN,
+                                .writable = true,
+                                .image = IMAGE_PRESENT,
+                                .kernel = FILE_PRESENT,
+                                .initrd = FILE_PRESENT };
+
+        (void)state;
+        for (size_t i = 0; i < N_SOURCES; i++) {
+                struct source s[] = { tried, nth_source(i) };
+                struct judgement j = judge(s, 2);
+
+                assert_int_equal(j.verdict, VERDICT_OFFER);
+                assert_int_equal(j.reason, REASON_TRIED);
+                assert_int_equal(j.source, 0);
+        }
+}
+
+/* ---- words ---- */
+
+static void test_names(void **state)
+{
+        static const char *const names[REASON_COUNT] = {
+                "nothing",     "ready",          "ready-hint", "stale",
+                "no-device",   "not-readable",   "foreign",    "kernel-gone",
+                "initrd-gone", "cannot-consume", "tried",      "spent",
+                "unmarked",    "damaged",        "future",     "source-unreadable",
+        };
+
+        (void)state;
+        for (int r = 0; r < REASON_COUNT; r++)
+                assert_string_equal(verdict_reason_name((enum verdict_reason)r), names[r]);
+        assert_string_equal(verdict_name(VERDICT_NORMAL), "normal");
+        assert_string_equal(verdict_name(VERDICT_OFFER), "offer");
+        assert_string_equal(verdict_name(VERDICT_RESUME), "resume");
+        assert_string_equal(source_kind_name(SOURCE_ENV), "env");
+        assert_string_equal(source_kind_name(SOURCE_BOOTBITS), "bootbits");
+        assert_string_equal(source_kind_name(SOURCE_EFI), "efi");
+        assert_string_equal(source_kind_name(SOURCE_SYSTEMD), "systemd");
+        assert_string_equal(source_kind_name(SOURCE_CONFIGURED), "configured");
+}
+
+/* The boot loader shows the sentence in a menu and passes the word through its scripting language. */
+static void test_texts(void **state)
+{
+        (void)state;
+        for (int r = 0; r < REASON_COUNT; r++) {
+                const char *text = verdict_reason_text((enum verdict_reason)r);
+                const char *name = verdict_reason_name((enum verdict_reason)r);
+
+                assert_true(strlen(text) > 10 && strlen(text) <= 79);
+                for (const char *p = text; *p; p++)
+                        if (*p < ' ' || *p > '~' || strchr("\"'\\$`%", *p))
+                                fail_row("reason %d: character '%c' in \"%s\"", r, *p, text);
+                assert_null(strchr(text, '.'));
+                for (const char *p = name; *p; p++)
+                        assert_true((*p >= 'a' && *p <= 'z') || *p == '-');
+                for (int q = 0; q < r; q++) {
+                        assert_string_not_equal(text, verdict_reason_text((enum verdict_reason)q));
+                        assert_string_not_equal(name, verdict_reason_name((enum verdict_reason)q));
+                }
+        }
+        assert_non_null(verdict_reason_text(REASON_COUNT));
+        assert_non_null(verdict_reason_name(REASON_COUNT));
+}
+
+int main(void)
+{
+        static const struct CMUnitTest tests[] = {
+                cmocka_unit_test(test_no_source),
+                cmocka_unit_test(test_every_combination_of_one_source),
+                cmocka_unit_test(test_never_from_taken),
+                cmocka_unit_test(test_once),
+                cmocka_unit_test(test_less_is_never_more),
+                cmocka_unit_test(test_only_kind_and_status_count_unless_valid),
+                cmocka_unit_test(test_marks_are_judged_alike_in_every_store),
+                cmocka_unit_test(test_every_pair),
+                cmocka_unit_test(test_order_of_pairs_and_triples),
+                cmocka_unit_test(test_five_at_random),
+                cmocka_unit_test(test_silent_sources_change_nothing),
+                cmocka_unit_test(test_a_tried_image_stops_the_search),
+                cmocka_unit_test(test_names),
+                cmocka_unit_test(test_texts),
+        };
+
+        return cmocka_run_group_tests_name("verdict", tests, NULL, NULL);
+}
