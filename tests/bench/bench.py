@@ -1,0 +1,122 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# Copyright (C) 2026 The hibctl authors
+"""Measures the tool and the GRUB module against the least that could do their work, and against what others use.
+
+Run as root by "./dev bench", which sets:
+HIBCTL            the tool
+HIBRESUME_MODDIR  folder with x86_64-efi/hibresume.mod and i386-pc/hibresume.mod
+HIBCTL_GRUB_D     folder with the grub.d scripts (default: HIBRESUME_MODDIR)
+HIBCTL_DEV_CACHE  where the stock kernel is (default: /var/cache/hibctl-dev)
+
+Nothing passes or fails here: a slow machine is no error."""
+
+import argparse
+import json
+import os
+import signal
+import sys
+import time
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+FOLDER = Path(__file__).resolve().parent
+sys.path.insert(0, str(FOLDER.parent))  # for the virtual machines' package, vm
+
+import boots  # noqa: E402
+import marks  # noqa: E402
+import sizes  # noqa: E402
+import stage  # noqa: E402
+import table  # noqa: E402
+from contest import Stopwatch, hold  # noqa: E402
+from vm import grubcfg, host  # noqa: E402
+
+ROUNDS = 20
+PARTS = ("mark", "boot", "size")
+
+
+@dataclass
+class Tools:
+    """What is measured, and what it is measured with."""
+
+    hibctl: Path
+    modules: Path
+    scripts: Path
+    stopwatch: Stopwatch
+    floor_pwrite: Path
+    floor_mount: Path
+
+
+def find_tools(scratch):
+    hibctl, modules = host.tool_under_test(), host.modules_under_test()
+    if not hibctl or not modules:
+        raise host.HostError("HIBCTL and HIBRESUME_MODDIR are not set; './dev bench' sets them")
+    folder = scratch.folder("programs")
+    for source in FOLDER.glob("*.c"):
+        host.run("cc", "-O2", "-Wall", "-Wextra", "-o", folder / source.stem, source)
+    return Tools(hibctl, modules, grubcfg.scripts_under_test() or modules, Stopwatch(folder / "stopwatch"),
+                 folder / "floor-pwrite", folder / "floor-mount")
+
+
+def hold_with_progress(what, contests, rounds, pause=lambda: None):
+    def progress(done):
+        end = "\r" if done < rounds and sys.stderr.isatty() else "\n"
+        if end == "\r" or done == rounds:
+            print(f"{what}: {done} of {rounds} rounds", end=end, file=sys.stderr, flush=True)
+
+    hold(contests, rounds, pause, progress)
+    return contests
+
+
+def run_marks(rounds, scratch, tools):
+    """Holds one contest after the other: the tool looks at all block devices, so there should not be many more than on
+    a real machine."""
+    contests = []
+    for make in (marks.mounted, marks.unmounted):
+        for kind in marks.KINDS:
+            with ExitStack() as stack:
+                contest = make(kind, stack, scratch, tools)
+                # For some time after a freeze, the kernel freezes the filesystem again at far less than the usual cost.
+                hold_with_progress(contest.work, [contest], rounds, lambda: time.sleep(0.15))
+                contests.append(contest)
+    return contests
+
+
+def run_boots(rounds, scratch, tools):
+    print("boot: the firmware is run up to GRUB", file=sys.stderr)
+    return hold_with_progress("boot", boots.contests(scratch, tools), rounds)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n\n")[0])
+    parser.add_argument("--json", metavar="FILE", type=Path, help="write the results to FILE as well")
+    parser.add_argument("--rounds", metavar="N", type=int, default=ROUNDS, help=f"how often each is run [{ROUNDS}]")
+    parser.add_argument("--only", choices=PARTS, help="leave out the rest")
+    options = parser.parse_args()
+    if os.geteuid() != 0:
+        parser.error("loop devices and mounts need root")
+    parts = (options.only,) if options.only else PARTS
+
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
+    stage.enter_namespace()
+    with ExitStack() as stack:
+        scratch = host.Scratch()
+        stack.callback(scratch.remove)
+        stage.have_own_lock(scratch)
+        tools = find_tools(scratch)
+        contests = []
+        if "mark" in parts:
+            contests += run_marks(options.rounds, scratch, tools)
+        if "boot" in parts:
+            contests += run_boots(options.rounds, scratch, tools)
+        sized = sizes.measure(scratch, tools) if "size" in parts else []
+    print(table.show(contests, sized))
+    if options.json:
+        options.json.write_text(json.dumps(table.as_json(contests, sized), indent=2) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except host.HostError as error:
+        sys.exit(f"bench: {error}")

@@ -1,0 +1,71 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# Copyright (C) 2026 The hibctl authors
+"""Results as a table for people and as JSON for programs."""
+
+_HEADINGS = ("work", "program", "ms", "x floor", "ours / it", "CPU ms", "peak KiB", "syscalls", "sectors", "flushes",
+             "read KiB", "GRUB reads it")
+
+_NOTES = """\
+Medians. "floor" is the second program of each work: for a mark the least that could write one, for a boot the same GRUB
+without the module. "ours / it" is the first program's time as a multiple of this one's. The time of a mark is from the
+program's start to its end, on a disk in memory, where a flush costs next to nothing; on a real disk count each flush.
+The time of a boot is in instructions of the guest, at one nanosecond each, from GRUB's first command to the kernel's
+start. "sectors" are the sectors of 512 bytes that reached the disk before the program ended, "flushes" the orders to
+write out its cache.
+
+"GRUB reads it": how often GRUB, asked at once when the program had ended, found what had been written. What each
+promises for that moment:
+  hibctl mark               GRUB reads it, which was looked at on the disk; a power cut on the way leaves old or new
+  pwrite, fdatasync         the bytes are on the disk; GRUB finds them unless the file was moved shortly before
+  ... freeze, thaw          GRUB reads it, not looked at
+  grub-reboot ID            nothing: on a filesystem with a journal GRUB may read the old block for half a minute
+  grub-editenv; sync -f     nothing on xfs; a power cut on the way can leave an empty block
+  ... mount, umount         GRUB reads it; the shell script's block can be left empty as well\
+"""
+
+
+def _number(value, digits=0):
+    return "" if value is None else f"{value:.{digits}f}"
+
+
+def _row(contest, contender):
+    ms, floor, ours = (it.median("ms") for it in (contender, contest.floor, contest.ours))
+    seen = contender.times_grub_read_it
+    return (contest.work if contender is contest.ours else "", contender.name, _number(ms, 2), _number(ms / floor, 2),
+            _number(ours / ms, 2), _number(contender.median("cpu_ms"), 2), _number(contender.median("peak_kib")),
+            _number(contender.syscalls), _number(contender.median("sectors")), _number(contender.median("flushes")),
+            _number(contender.median("read_kib")), "" if seen is None else f"{seen} of {len(contender.runs)}")
+
+
+def _lay_out(rows):
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for row in rows:
+        cells = [cell.ljust(width) if i < 2 else cell.rjust(width) for i, (cell, width) in enumerate(zip(row, widths))]
+        yield "  ".join(cells).rstrip()
+
+
+def show(contests, sizes):
+    """The text of the table."""
+    lines = []
+    if contests:
+        rows = [_HEADINGS, *(_row(contest, contender) for contest in contests for contender in contest.contenders)]
+        lines += [*_lay_out(rows), "", _NOTES, ""]
+    if sizes:
+        rows = [("size", "", "bytes", "with libraries")]
+        for size in sizes:
+            added = ", ".join(f"{name} {count}" for name, count in size.libraries.items())
+            rows.append((size.what, added and f"adds {added}", str(size.bytes), str(size.total)))
+        lines += [*_lay_out(rows), "",
+                  "Programs are stripped; libraries are those that Debian 12's initramfs-tools has not by default."]
+    return "\n".join(lines)
+
+
+def as_json(contests, sizes):
+    """A list of one object per work. Works that take no time have sizes instead."""
+    timed = [{"work": contest.work, "ours_ms": contest.ours.median("ms"), "floor_ms": contest.floor.median("ms"),
+              "peers": {peer.name: peer.median("ms") for peer in contest.peers},
+              "sectors": contest.ours.median("sectors"), "flushes": contest.ours.median("flushes")}
+             for contest in contests]
+    sized = [{"work": f"size of {size.what}", "ours_ms": None, "floor_ms": None, "peers": {}, "sectors": None,
+              "flushes": None, "bytes": size.bytes, "bytes_with_libraries": size.total} for size in sizes]
+    return timed + sized

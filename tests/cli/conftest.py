@@ -1,0 +1,68 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# Copyright (C) 2026 The hibctl authors
+"""Fixtures of the tests that run the tool on real filesystems of this machine. They need root.
+
+HIBCTL  the tool under test
+"""
+
+import os
+import signal
+from pathlib import Path
+
+import pytest
+
+from . import rig
+
+
+def pytest_configure(config):
+    config.addinivalue_line("markers", "slow: takes more than a few seconds; left out of a quick run")
+    # Let the fixtures clean up as they do after Ctrl-C.
+    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
+
+
+@pytest.fixture(scope="session")
+def tool():
+    path = os.environ.get("HIBCTL")
+    if not path or not Path(path).is_file():
+        pytest.fail("HIBCTL does not name the tool under test")
+    if os.geteuid() != 0:
+        pytest.fail("these tests use loop devices and mounts; run them as root")
+    rig.sweep()
+    return rig.Tool(Path(path).resolve())
+
+
+@pytest.fixture
+def scratch():
+    space = rig.Scratch()
+    yield space
+    space.close()
+
+
+@pytest.fixture
+def make(scratch, tool):
+    """Makes the machine of a test: make(kind="ext4", layout="root", sector=512)."""
+
+    def machine(*args, **kwargs):
+        return rig.Machine(scratch, tool, *args, **kwargs)
+
+    return machine
+
+
+@pytest.fixture
+def machine(make):
+    """One with an ext4 root filesystem and a reserved slot."""
+    made = make()
+    made("setup").done()
+    return made
+
+
+@pytest.fixture(scope="module")
+def shared_machine(tool):
+    """The same for all tests of a module that leave it as it was."""
+    space = rig.Scratch()
+    try:
+        made = rig.Machine(space, tool)
+        made("setup").done()
+        yield made
+    finally:
+        space.close()

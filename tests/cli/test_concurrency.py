@@ -1,0 +1,208 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# Copyright (C) 2026 The hibctl authors
+"""Several processes at once, and other programs that take no lock."""
+
+import os
+import signal
+import subprocess
+import threading
+import time
+
+import pytest
+
+from . import envblock, rig
+from .rig import is_writable, run
+
+SECONDS = 10
+
+
+class Load(threading.Thread):
+    """Runs a command again and again until told to stop; keeps what went wrong."""
+
+    def __init__(self, call, stop):
+        super().__init__()
+        self.call, self.stop, self.bad, self.count = call, stop, [], 0
+
+    def run(self):
+        while not self.stop.is_set():
+            try:
+                problem = self.call(self.count)
+            except Exception as problem_of_the_test:
+                problem = repr(problem_of_the_test)
+            if problem:
+                self.bad.append(problem)
+            self.count += 1
+
+
+def run_together(calls, seconds):
+    stop = threading.Event()
+    loads = [Load(call, stop) for call in calls]
+    for load in loads:
+        load.start()
+    time.sleep(seconds)
+    stop.set()
+    for load in loads:
+        load.join(60)
+    return loads
+
+
+# The slot and enough that what other programs change lies in the second sector: two programs that take no lock cannot
+# both be right about one sector.
+BEFORE = envblock.make([(envblock.NAME, envblock.EMPTY), (b"padding", b"p" * 64), (b"constant", b"c"), (b"counter", b"0"),
+                        (b"tail", b"t")])
+
+
+def changer(machine, *commands, allowed=(0, 2)):
+    def call(count):
+        result = machine(*commands[count % len(commands)])
+        return None if result.status in allowed else repr(result)
+
+    return call
+
+
+def reader(machine, check):
+    """Reads the file as programs do, and as GRUB does."""
+
+    def call(count):
+        return check(machine.grub_reads() if count % 2 else machine.block.read_bytes())
+
+    return call
+
+
+def sound_and_complete(block):
+    if not envblock.is_sound(block):
+        return f"an unsound block: {block!r}"
+    if envblock.without_slot(block) != envblock.without_slot(BEFORE):
+        return f"other bytes than the slot's have changed: {block!r}"
+    envblock.parse(envblock.slot(block))
+    return None
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["ext4", "xfs"])
+def test_many_at_once(make, kind):
+    """Only this tool: every reader sees a whole block at any time, and no run fails for the others' sake."""
+    machine = make(kind)
+    machine.put_block(BEFORE)
+    loads = run_together([
+        changer(machine, ["mark"], ["cancel"]),
+        changer(machine, ["cancel"], ["mark"], ["settle"]),
+        changer(machine, ["status"], ["env", "list"], ["setup"]),
+        reader(machine, sound_and_complete),
+    ], SECONDS / 2)
+    for load in loads:
+        assert not load.bad, f"{len(load.bad)} of {load.count}:\n" + "\n".join(load.bad[:5])
+        assert load.count >= 5
+    assert is_writable(machine.root)
+
+
+@pytest.mark.slow
+def test_beside_grub_editenv(make):
+    """grub-editenv empties the file and writes it anew, without a lock. What it has changed must never be lost."""
+    machine = make("ext4")
+    machine.put_block(BEFORE)
+    wanted = [0]
+
+    def set_counter(count):
+        value = count + 1
+        run("grub-editenv", machine.block, "set", f"counter={value % 10}")
+        wanted[0] = value % 10
+        found = dict(run("grub-editenv", machine.block, "list").stdout.splitlines()[i].partition(b"=")[::2]
+                     for i in range(len(run("grub-editenv", machine.block, "list").stdout.splitlines())))
+        return None if found.get(b"counter") == b"%d" % wanted[0] else f"counter={wanted[0]} was lost: {found}"
+
+    # It may find the file empty or changing and then refuses; it must never damage it.
+    loads = run_together([
+        changer(machine, ["mark"], ["cancel"], allowed=(0, 1, 2, 4)),
+        changer(machine, ["cancel"], ["mark"], allowed=(0, 1, 2, 4)),
+        changer(machine, ["status"], ["env", "list"], ["env", "verify"], allowed=(0, 1, 2, 3)),
+        set_counter,
+    ], SECONDS)
+    lost = loads[3].bad
+    assert not lost, f"{len(lost)} of {loads[3].count}:\n" + "\n".join(lost[:5])
+    for load in loads[:3]:
+        assert not load.bad, f"{len(load.bad)} of {load.count}:\n" + "\n".join(load.bad[:5])
+    machine("cancel")
+    rig.settle_filesystem(machine.block)
+    block = machine.grub_reads()
+    expected = BEFORE.replace(b"counter=0", b"counter=%d" % wanted[0])
+    assert envblock.without_slot(block) == envblock.without_slot(expected)
+    assert envblock.state(block) in ("none", "armed")
+
+
+def test_another_writer_between_read_and_write(machine):
+    """A change of another program after the block was read is seen, and nothing of it is undone."""
+    machine.put_block(BEFORE)
+    # Held between the first reading and the check before the write.
+    strace = ["strace", "-f", "-qq", "-o", "/dev/null", "-e", "trace=pread64", "-e", "inject=pread64:delay_exit=60000"]
+    running = subprocess.Popen([*strace, *machine.tool.argv("mark", root=machine.root)], stderr=subprocess.PIPE)
+    count = 0
+    while running.poll() is None:
+        count += 1
+        run("grub-editenv", machine.block, "set", f"counter={count % 10}")
+        time.sleep(0.02)
+    said = running.communicate()[1].decode()
+    assert running.returncode in (0, 1), said
+    block = machine.block.read_bytes()
+    assert envblock.without_slot(block) == envblock.without_slot(BEFORE.replace(b"counter=0", b"counter=%d" % (count % 10)))
+    if running.returncode == 1:
+        assert "try again" in said or "another program" in said, said
+
+
+def held_up_mark(machine, call, number, seconds):
+    """A mark that stands still for a while at one system call, with a lock of its own."""
+    inject = f"inject={call}:delay_enter={int(seconds * 1e6)}:when={number}"
+    return subprocess.Popen([*rig.OWN_LOCK, "strace", "-f", "-qq", "-o", "/dev/null", "-e", f"trace={call}", "-e", inject,
+                             *machine.tool.argv("mark", root=machine.root)], stderr=subprocess.PIPE)
+
+
+def thaw_number(machine):
+    """Which ioctl of a mark thaws."""
+    log = machine.scratch.path / "log"
+    run("strace", "-f", "-qq", "-o", log, "-e", "trace=ioctl", *machine.tool.argv("mark", root=machine.root))
+    lines = log.read_text().splitlines()
+    process = lines[0].split()[0]
+    calls = [line for line in lines if line.startswith(f"{process} ") and "resumed>" not in line and "ioctl(" in line]
+    return next(i + 1 for i, line in enumerate(calls) if "FITHAW" in line)
+
+
+@pytest.mark.slow
+def test_watchdog_thaws(make):
+    """The tool stands still while it has frozen the filesystem: after a while it is thawed all the same, and the mark is
+    not there, since nobody can tell what GRUB would have read."""
+    machine = make("xfs")
+    machine("setup").done()
+    number = thaw_number(machine)
+    machine("cancel").done()
+    before = machine.grub_reads()
+    machine.scratch.thaw_at_end(machine.root)
+    running = held_up_mark(machine, "ioctl", number, 13)
+    time.sleep(2)
+    assert not is_writable(machine.root, seconds=0.5) or running.poll() is None
+    started = time.monotonic()
+    assert is_writable(machine.root, seconds=12), "nobody has thawed it"
+    assert time.monotonic() - started < 12
+    said = running.communicate(timeout=30)[1].decode()
+    assert running.returncode == 1 and "frozen" in said, said
+    assert machine.grub_reads() == before
+    assert is_writable(machine.root)
+
+
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT"])
+def test_signals_at_work(make, name):
+    """Asked to end while it works, it first brings itself into an order that may be left."""
+    machine = make(layout="fstab")
+    machine("setup").done()
+    empty = machine.grub_reads()
+    strace = ["strace", "-f", "-qq", "-o", "/dev/null", "-e", "trace=fdatasync", "-e", "inject=fdatasync:delay_exit=400000"]
+    running = subprocess.Popen([*strace, *machine.tool.argv("mark", root=machine.root)], stderr=subprocess.PIPE)
+    time.sleep(0.2)
+    for child in subprocess.run(["pgrep", "-P", str(running.pid)], capture_output=True, check=True).stdout.split():
+        os.kill(int(child), getattr(signal, name))
+    running.communicate(timeout=30)
+    machine.fs.wait_until_unused()
+    machine.fs.assert_clean()
+    block = machine.grub_reads()
+    assert envblock.without_slot(block) == envblock.without_slot(empty)
+    assert envblock.state(block) in ("none", "armed")
+    assert running.returncode != 0 or envblock.state(block) == "armed"

@@ -1,0 +1,41 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# Copyright (C) 2026 The hibctl authors
+"""Fixtures of the tests of GRUB alone: the module and the grub.d scripts.
+
+HIBRESUME_MODDIR    folder with i386-pc/hibresume.mod; without it the module is built
+HIBCTL_GRUB_D       folder with 06_hibctl and 44_hibctl; without it they are made from the sources
+HIBCTL_GRUB_LIB     GRUB's modules (default: /usr/lib/grub)
+HIBCTL_GRUB_SOURCE  unpacked GRUB source (default: grub in HIBCTL_DEV_CACHE)
+"""
+
+import shutil
+
+import pytest
+
+from . import rig
+
+
+@pytest.fixture(scope="session")
+def scratch():
+    folder = rig.scratch_folder()
+    yield folder
+    shutil.rmtree(folder)
+
+
+@pytest.fixture(scope="session")
+def module(scratch):
+    return rig.module_under_test(scratch)
+
+
+@pytest.fixture(scope="session")
+def kernel(scratch):
+    return rig.dummy_kernel(scratch)
+
+
+@pytest.fixture
+def workdir(scratch, request):
+    """A folder for one test's disks."""
+    folder = scratch / request.node.name.replace("/", "_").replace(" ", "_")[:100]
+    folder.mkdir()
+    yield folder
+    shutil.rmtree(folder)

@@ -1,0 +1,95 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# Copyright (C) 2026 The hibctl authors
+"""The module for EFI, in OVMF, with everything on a FAT filesystem: one boot, the whole way up to the kernel."""
+
+import shutil
+
+import pytest
+
+from . import marks, rig
+from .marks import Mark
+from .rig import MIB
+
+PLATFORM = "x86_64-efi"
+FAT_UUID = "1234-ABCD"
+IMAGE = "aaaaaaaa-0000-4000-8000-000000000001"
+OTHER = "aaaaaaaa-0000-4000-8000-000000000002"
+OVMF = rig.Path("/usr/share/OVMF")
+
+CONFIG = f"""{rig.PRELUDE}
+insmod hibresume
+echo "VERSION|$hibresume_version|"
+hibresume probe
+echo "VERDICT|$hib_verdict|$hib_reason|$hib_time|"
+hibresume resume ro
+echo "FAILED"
+sleep --interruptible 60
+hibresume probe
+echo "VERDICT|$hib_verdict|$hib_reason|$hib_time|"
+hibresume discard
+echo "NORESUME|$hib_noresume|"
+hibresume probe --device UUID={OTHER} --fs {FAT_UUID} --kernel /junk
+echo "VERDICT|$hib_verdict|$hib_reason|$hib_time|"
+insmod (hd0,gpt1)/other.mod
+echo END
+halt
+"""
+
+
+def fat(folder, files, size):
+    """A FAT filesystem with FILES in it, as bytes."""
+    image, tree = folder / "fat.img", folder / "fat.tree"
+    image.write_bytes(bytes(size))
+    rig.run("mkfs.vfat", "-i", FAT_UUID.replace("-", ""), image)
+    for path, content in files.items():
+        target = tree / path.lstrip("/")
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if isinstance(content, rig.Path):
+            shutil.copy(content, target)
+        else:
+            target.write_bytes(content)
+    rig.run("mcopy", "-s", "-i", image, *sorted(tree.iterdir()), "::")
+    return image.read_bytes()
+
+
+@pytest.fixture
+def disk(workdir, scratch):
+    module = rig.module_under_test(scratch, PLATFORM)
+    rig.build_module(workdir / "other.mod", rig.GRUB_LIB / PLATFORM, HIBRESUME_GRUB=rig.OTHER_RELEASE[0])
+    core = workdir / "core.efi"
+    rig.run("grub-mkimage", "-d", rig.GRUB_LIB / PLATFORM, "-O", PLATFORM, "-p", "(hd0,gpt1)/boot/grub", "-o", core,
+            "part_gpt", "fat", "normal", "configfile")
+    files = {"/EFI/BOOT/BOOTX64.EFI": core, "/boot/grub/grub.cfg": CONFIG.encode(), "/junk": b"no kernel" * 9999,
+             "/boot/grub/grubenv": marks.slot(text()), "/other.mod": workdir / "other.mod"}
+    files |= rig.grub_files(module, PLATFORM)
+    path = workdir / "disk.img"
+    rig.partitioned(path, "gpt", [("esp", fat(workdir, files, 32 * MIB), None),
+                                  ("swap", marks.image_area(IMAGE, MIB), None),
+                                  ("swap", marks.image_area(OTHER, MIB), None)])
+    return path
+
+
+def text(state="armed"):
+    return Mark(f"UUID={IMAGE}", FAT_UUID, state, kernel="/junk", initrd="-").text()
+
+
+def test_efi(disk, workdir):
+    shutil.copy(OVMF / "OVMF_VARS_4M.fd", workdir / "vars.fd")
+    before = disk.read_bytes()
+    firmware = [f"if=pflash,format=raw,readonly=on,file={OVMF}/OVMF_CODE_4M.fd",
+                f"if=pflash,format=raw,file={workdir}/vars.fd"]
+    with rig.Boot([disk], extra=[word for drive in firmware for word in ("-drive", drive)]) as machine:
+        machine.wait_for("VERSION|1|")
+        machine.wait_for("FAILED")
+        # While the machine runs: taken, and nothing else.
+        assert disk.read_bytes() == before.replace(text(), text("taken"))
+        machine.type(b"\x1b")
+        said = machine.wait_end()
+    area = marks.image_area(IMAGE, MIB)
+    assert said.count("VERDICT|resume|ready|2026-11-22 16:03|") == 1
+    assert said.count("VERDICT|offer|tried|2026-11-22 16:03|") == 1
+    assert "NORESUME||" in said
+    assert said.count("VERDICT|offer|unmarked||") == 1
+    assert f"symbol `{rig.OTHER_RELEASE[1]}' not found" in said
+    assert disk.read_bytes() == before.replace(text(), marks.empty()).replace(
+        area, marks.swap_area(IMAGE, MIB, b"SWAPSPACE2", b"SWAPSPACE2"))

@@ -1,0 +1,252 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# Copyright (C) 2026 The hibctl authors
+"""The menu that the grub.d scripts make, with the distribution's own 00_header and two ordinary entries, in real GRUB:
+what takes itself, what a person can do, and which bytes change on the disk."""
+
+import re
+
+import pytest
+
+from . import marks, rig
+from .marks import Mark
+from .rig import MIB
+from .scripts import ENTRIES, IMAGE, JUNK, PLAIN, WORDS, grub_cfg, mark
+
+RAMDISK = b"the right ramdisk\0"
+RESUME = "Resume the hibernated session of 2026-11-22 16:03 (6.1.0-56-cloud-amd64)"
+UNMARKED = "Resume the hibernated session"
+DISCARD = "Discard the hibernated session and boot normally"
+FAILED = "The session was not resumed; the ordinary menu follows."
+ESC = b"\x1b"
+DOWN = b"\x1b[B"
+
+
+@pytest.fixture
+def make_disk(workdir, scratch, module, kernel):
+    def make(env, with_module=True, area=None, files=None, **config):
+        content = rig.grub_files(module if with_module else None) | {
+            "/boot/grub/grub.cfg": grub_cfg(scratch, **config).encode(), "/boot/vmlinuz": kernel,
+            "/boot/initrd": RAMDISK}
+        if env is not None:
+            content["/boot/grub/grubenv"] = env
+        area = marks.image_area(IMAGE, MIB) if area is None else area
+        return rig.Disk(workdir, content | (files or {}), [("swap", area, None)])
+
+    return make
+
+
+both_paths = pytest.mark.parametrize("with_module", [True, False], ids=["module", "plain script"])
+
+
+def started(said):
+    found = re.search(r"KERNEL\[(.*?)\] RAMDISK\[(.*?)\]", said)
+    assert found, said
+    return found.groups()
+
+
+def choose(disk, *steps):
+    """Plays steps (text to wait for, keys to type then) and returns what was said up to the end."""
+    with rig.Boot([disk.path]) as machine:
+        for text, keys in steps:
+            machine.wait_for(text)
+            machine.type(keys)
+        return machine.wait_end()
+
+
+def menu(said):
+    """What was said, with the menu's frame and layout taken out."""
+    return re.sub(r"[|\s]+", " ", said)
+
+
+def resumed(said):
+    return started(said) == (f"BOOT_IMAGE=(hd0,gpt2)/boot/vmlinuz root=/dev/vda3 ro {WORDS} resume=UUID={IMAGE} "
+                             "resume_offset=0", RAMDISK[:-1].decode())
+
+
+def normal(said):
+    """The ordinary default was started, and not by hand."""
+    return started(said) == ("BOOT_IMAGE=/boot/vmlinuz second", "")
+
+
+# ---- nobody touches a key ----
+
+
+@both_paths
+def test_resumes_by_itself(make_disk, with_module):
+    disk = make_disk(marks.slot(mark().text(), ("x", b"1")), with_module)
+    before = disk.content()
+    said = rig.boot(disk.path)
+    assert resumed(said)
+    # First in the menu, the chosen one, "discard" beside it, counting down.
+    assert f"*{RESUME} {DISCARD} First Second Third" in menu(said)
+    assert "automatically in 2s" in said and "automatically in 1s" in said
+    assert "error" not in said
+    assert disk.content() == before.replace(mark().text(), mark(state="taken").text())
+
+
+@both_paths
+def test_menu_as_it_was(make_disk, with_module):
+    """Where there is nothing to say, there is nothing to see."""
+    area = marks.swap_area(IMAGE, MIB)
+
+    def shown(**options):
+        said = rig.boot(make_disk(marks.slot(marks.empty()), with_module, area, **options).path)
+        assert normal(said)
+        return re.sub(r"automatically in \ds", "", said)
+
+    assert shown() == shown(ours=False)
+
+
+OFFERED = {
+    "tried": (marks.slot(mark(state="taken").text()), RESUME, "one attempt to resume was made already"),
+    "unmarked": (None, UNMARKED, "there is a hibernation image that nobody marked"),
+}
+
+
+@pytest.mark.parametrize("name", OFFERED)
+def test_offered_at_the_end(make_disk, name):
+    env, title, words = OFFERED[name]
+    disk = make_disk(env)
+    before = disk.content()
+    said = rig.boot(disk.path)
+    assert normal(said)
+    assert f"hibctl: UUID={IMAGE}: {words}" in said
+    assert f"First *Second Third {title} {DISCARD}" in menu(said)
+    assert disk.content() == before
+
+
+# ---- a failed attempt ----
+
+
+@both_paths
+def test_after_a_failure_the_normal_menu(make_disk, with_module):
+    text = mark(kernel="/boot/junk").text()
+    disk = make_disk(marks.slot(text), with_module, files=JUNK)
+    before = disk.content()
+    said = choose(disk, (FAILED, ESC))
+    assert "invalid magic number." in said
+    assert normal(said)
+    taken = mark(kernel="/boot/junk", state="taken").text()
+    assert disk.content() == before.replace(text, taken)
+    # And when the machine is switched on again, too.
+    assert normal(rig.boot(disk.path))
+    assert disk.content() == before.replace(text, taken)
+
+
+@both_paths
+def test_mark_that_cannot_be_taken(make_disk, with_module):
+    """It stays armed, but the next menu does not try again by itself: no loop, not even with countdowns."""
+    disk = make_disk(marks.slot(mark().text()), with_module)
+    before = disk.content()
+    with rig.Boot([disk.path], read_only=True) as machine:
+        machine.wait_for(FAILED)
+        machine.type(ESC)
+        said = machine.wait_end()
+    assert f"First *Second Third {RESUME} {DISCARD}" in menu(said)
+    assert normal(said)
+    assert disk.content() == before
+
+
+# ---- somebody does ----
+
+
+@both_paths
+def test_a_key_stops_the_countdown_and_another_entry_is_chosen(make_disk, with_module):
+    disk = make_disk(marks.slot(mark().text()), with_module)
+    before = disk.content()
+    said = choose(disk, ("automatically in 2s", DOWN), ("*" + DISCARD, DOWN), ("*First", b"\r"))
+    assert started(said)[0].endswith(" first")
+    assert disk.content() == before
+
+
+def test_discard(make_disk):
+    disk = make_disk(marks.slot(mark().text()))
+    before = disk.content()
+    said = choose(disk, ("automatically in 2s", DOWN), ("*" + DISCARD, b"\r"))
+    assert normal(said)
+    area = marks.image_area(IMAGE, MIB)
+    assert "hibernated" not in said.split("*" + DISCARD)[1].split("GNU GRUB", 1)[1]
+    assert disk.content() == before.replace(mark().text(), marks.empty()).replace(area, marks.swap_area(
+        IMAGE, MIB, b"SWAPSPACE2", b"SWAPSPACE2"))
+
+
+def test_discard_without_module(make_disk):
+    """The image stays, so the kernel is told to leave it alone."""
+    disk = make_disk(marks.slot(mark().text()), with_module=False)
+    before = disk.content()
+    said = choose(disk, ("automatically in 2s", DOWN), ("*" + DISCARD, b"\r"))
+    cmdline, ramdisk = started(said)
+    assert cmdline.rstrip() == f"BOOT_IMAGE=(hd0,gpt2)/boot/vmlinuz root=/dev/vda3 ro {WORDS} noresume"
+    assert ramdisk == RAMDISK[:-1].decode()
+    assert disk.content() == before.replace(mark().text(), mark(state="none").text())
+
+
+def test_discard_of_an_image_out_of_reach(make_disk):
+    disk = make_disk(marks.slot(mark(f"UUID={PLAIN}", verify="hint").text()))
+    said = choose(disk, ("automatically in 2s", DOWN), ("*" + DISCARD, b"\r"))
+    assert "cannot be seen from the boot loader" in said
+    assert started(said)[0].rstrip() == f"BOOT_IMAGE=(hd0,gpt2)/boot/vmlinuz root=/dev/vda3 ro {WORDS} noresume"
+
+
+def test_esc_reaches_a_hidden_menu(make_disk):
+    disk = make_disk(None, GRUB_TIMEOUT="0", GRUB_TIMEOUT_STYLE="hidden")
+    said = choose(disk, ("Press ESC for the menu", ESC), ("*Second", DOWN), ("*Third", DOWN),
+                  ("*" + UNMARKED, b"\r"))
+    assert resumed(said)
+
+
+def test_filesystem_gone(make_disk):
+    """The plain script's own search finds nothing."""
+    disk = make_disk(marks.slot(Mark(f"UUID={IMAGE}", PLAIN).text()), with_module=False)
+    before = disk.content()
+    said = rig.boot(disk.path)
+    assert "hibctl: /boot/vmlinuz: the kernel that the image needs is gone" in said
+    assert normal(said)
+    assert disk.content() == before
+
+
+# ---- what else is in the block and in the settings ----
+
+def test_plain_script_with_the_slot_twice(make_disk):
+    """load_env takes the last one and save_env writes the first: the mark cannot be taken, so nothing is resumed."""
+    disk = make_disk(marks.env_block(("hib_mark", marks.empty()), ("hib_mark", mark().text())), with_module=False)
+    with rig.Boot([disk.path]) as machine:
+        machine.wait_for("The mark cannot be taken, so the session is not resumed.")
+    assert "KERNEL" not in machine.text
+
+
+def test_refused_module_leads_to_the_plain_script(make_disk, workdir):
+    release, symbol = rig.OTHER_RELEASE
+    rig.build_module(workdir / "other.mod", HIBRESUME_GRUB=release)
+    disk = make_disk(marks.slot(mark().text()), files={
+        f"/boot/grub/{rig.PLATFORM}/hibresume.mod": workdir / "other.mod"})
+    said = rig.boot(disk.path)
+    assert f"symbol `{symbol}' not found" in said
+    assert resumed(said)
+
+
+def test_saved_default_is_not_spoiled(make_disk):
+    """An entry chosen after a failure is saved under its own name, and GRUB_SAVEDEFAULT finds it."""
+    disk = make_disk(marks.slot(mark(kernel="/boot/junk").text(), ("saved_entry", b"first")),
+                     GRUB_DEFAULT="saved", files=JUNK,
+                     entries=ENTRIES.replace("second ;", "second ; savedefault ;"))
+    said = choose(disk, (FAILED, ESC), ("*First", DOWN), ("*Second", b"\r"))
+    assert started(said)[0].endswith(" second")
+    assert b"\nsaved_entry=second\n" in rig.file_in_ext4(disk.path, "/boot/grub/grubenv", disk.offsets[1])
+
+
+def test_superusers(make_disk):
+    """Whoever sits there may have the session back, but must not destroy it."""
+    password = "\nset superusers=root\nexport superusers\npassword root secret\n"
+    entries = password + ENTRIES.replace(" {", " --unrestricted {")
+    disk = make_disk(marks.slot(mark().text()), entries=entries)
+    assert resumed(rig.boot(disk.path))
+    disk = make_disk(marks.slot(mark().text()), entries=entries)
+    before = disk.content()
+    with rig.Boot([disk.path]) as machine:
+        machine.wait_for("automatically in 2s")
+        machine.type(DOWN)
+        machine.wait_for("*" + DISCARD)
+        machine.type(b"\r")
+        machine.wait_for("Enter username:")
+    assert disk.content() == before

@@ -1,0 +1,145 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# Copyright (C) 2026 The hibctl authors
+"""Fixtures of the tests with virtual machines.
+
+HIBCTL            the tool under test
+HIBRESUME_MODDIR  folder with x86_64-efi/hibresume.mod and i386-pc/hibresume.mod
+HIBCTL_GRUB_D     folder with the grub.d scripts 06_hibctl and 44_hibctl
+HIBCTL_TEST_LOGS  where the logs of failed tests go (default: tests-logs in the current folder)
+HIBCTL_TEST_KEEP_LOGS    if set, logs of passed tests are kept as well
+HIBCTL_TEST_PATIENCE     factor on all time-outs
+HIBCTL_DEV_CACHE         where the stock kernel is (default: /var/cache/hibctl-dev)
+"""
+
+import contextlib
+import os
+import re
+import shutil
+import signal
+from pathlib import Path
+
+import pytest
+
+from . import grubcfg, host, scenario
+from .disk import DiskMaker
+from .layout import Layout
+from .machine import Firmware, Machine, Witness
+
+
+def pytest_configure(config):
+    config.addinivalue_line("markers", "slow: left out by ./dev check --quick")
+    # Let the fixtures clean up as they do after Ctrl-C.
+    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config, log):
+    """Keeps the tests of one file and one firmware together: they wake up copies of the same sleeping machines."""
+    from xdist.scheduler import LoadScopeScheduling
+
+    class ByFirmware(LoadScopeScheduling):
+        def _split_scope(self, nodeid):
+            file, _, name = nodeid.partition("::")
+            return file + next((firmware.value for firmware in Firmware if firmware.value in name), "")
+
+    return ByFirmware(config, log)
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item):
+    outcome = yield
+    report = outcome.get_result()
+    item.failed_somewhere = getattr(item, "failed_somewhere", False) or report.failed
+    folder = getattr(item, "log_folder", None)
+    if report.failed and folder:
+        report.sections.append(("logs", str(folder)))
+
+
+@pytest.fixture(scope="session")
+def scratch():
+    space = host.Scratch()
+    yield space
+    space.remove()
+
+
+@pytest.fixture(scope="session")
+def kernel():
+    return host.Kernel()
+
+
+@pytest.fixture(scope="session")
+def plain_disks(scratch, kernel):
+    """Makes disks without any part of the project."""
+    return DiskMaker(scratch, kernel)
+
+
+@pytest.fixture(scope="session")
+def disks(scratch, kernel):
+    """Makes disks with the tool, the GRUB module and the grub.d scripts on them."""
+    parts = {"HIBCTL": host.tool_under_test(), "HIBRESUME_MODDIR": host.modules_under_test(),
+             "HIBCTL_GRUB_D": grubcfg.scripts_under_test()}
+    missing = [name for name, path in parts.items() if not path]
+    if missing:
+        pytest.skip(f"not set: {', '.join(missing)}")
+    return DiskMaker(scratch, kernel, *parts.values())
+
+
+@pytest.fixture(params=[Firmware.OVMF, Firmware.SEABIOS], ids=lambda firmware: firmware.value)
+def firmware(request):
+    return request.param
+
+
+@pytest.fixture
+def logs(request):
+    """A folder for this test's logs, removed if the test passes."""
+    base = Path(os.environ.get("HIBCTL_TEST_LOGS", "tests-logs")).absolute()
+    folder = base / re.sub(r"[^\w.=-]+", "_", request.node.name).strip("_")
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    request.node.log_folder = folder
+    yield folder
+    if not request.node.failed_somewhere and "HIBCTL_TEST_KEEP_LOGS" not in os.environ:
+        shutil.rmtree(folder)
+        with contextlib.suppress(OSError):  # other tests' logs are there
+            base.rmdir()
+
+
+@pytest.fixture
+def machine_on(logs, firmware):
+    """Makes a machine, switched off, around a disk. Every machine is gone at the end of the test, and so is its disk."""
+    with contextlib.ExitStack() as stack:
+
+        def make(disk, **options):
+            folder = logs / f"machine{len(list(logs.iterdir())) or ''}"
+            folder.mkdir()
+            stack.callback(shutil.rmtree, disk.path.parent)
+            return stack.enter_context(Machine(disk, firmware, folder, **options))
+
+        yield make
+
+
+@pytest.fixture(scope="session")
+def asleep_machines(scratch, disks):
+    """Machines that hibernated, each kind made once and kept."""
+    kept = {}
+
+    def get(firmware, layout, **how):
+        key = (firmware, layout, tuple(sorted(how.items())))
+        if key not in kept:
+            kept[key] = scenario.fall_asleep(disks, firmware, layout, scratch.folder("asleep"), **how)
+        return kept[key]
+
+    return get
+
+
+@pytest.fixture
+def sleeper(scratch, asleep_machines, firmware, machine_on):
+    """Makes a machine that is switched off and asleep: pair of the machine and the witness of its session."""
+
+    def make(layout=Layout(), **how):
+        asleep = asleep_machines(firmware, layout, **how)
+        machine = machine_on(asleep.disk.copy(scratch.folder("disk") / "disk.img"), asleep=asleep)
+        machine.healthy_block = asleep.block
+        return machine, Witness(machine, asleep)
+
+    return make

@@ -1,0 +1,124 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# Copyright (C) 2026 The hibctl authors
+"""A story: a virtual machine hibernates, is switched off, and comes back by itself through GRUB.
+
+Run by ./dev demo. Exit status 0 only if the same session came back."""
+
+import argparse
+import contextlib
+import os
+import shutil
+import sys
+import time
+from pathlib import Path
+
+from . import envblock, grubcfg, host, scenario
+from .disk import DiskMaker
+from .layout import Layout
+from .machine import Came, Firmware, Machine, Witness
+
+
+class Story:
+    """Prints what happens, with the seconds since the start."""
+
+    def __init__(self):
+        self.started = time.monotonic()
+        colour = sys.stdout.isatty() and not os.environ.get("NO_COLOR")
+        self.bold, self.plain = ("\033[1m", "\033[0m") if colour else ("", "")
+
+    def tell(self, words):
+        print(f"{self.bold}[{time.monotonic() - self.started:5.1f} s]{self.plain} {words}", flush=True)
+
+    def quote(self, text):
+        for line in text.rstrip().splitlines():
+            print(f"            | {line}", flush=True)
+
+    def command(self, machine, command, check=True):
+        result = machine.run(command, check=check)
+        self.tell(f"guest# {command}")
+        self.quote(result.output)
+        return result
+
+
+def fall_asleep(story, machine):
+    story.tell("Power on. The disk has nothing of ours in GRUB's environment block yet.")
+    machine.boot()
+    story.tell(f"A stock Debian kernel ({machine.disk.kernel.release}) is up, through {machine.firmware.value} and GRUB.")
+    story.command(machine, "hibctl setup --modules=/usr/lib/hibctl")
+    block = machine.disk.grubenv()
+    witness = Witness(machine)
+    story.tell(f"A process holds the secret {witness.secret} in its memory, and nowhere else. It has counted to "
+               f"{witness.count}.")
+    machine.run("suspend-to-disk --prepare")  # as systemd does: tells the kernel where the image goes
+    story.command(machine, "hibctl mark")
+    story.tell("What GRUB itself now reads from the disk, without any journal:")
+    story.quote(f"hib_mark={envblock.mark_text(machine.disk.grubenv()).decode()}")
+    story.tell("Hibernating: the kernel writes the machine's memory to the swap partition and switches off.")
+    machine.hibernate()
+    story.tell("The machine is off.")
+    return witness, block
+
+
+def come_back(story, machine, picture):
+    story.tell("Power on. From here on nobody touches a key.")
+    machine.power_on()
+    machine.wait_menu(scenario.RESUME_TITLE)
+    machine.screenshot(picture)
+    story.tell(f"GRUB looked at the mark, at the image's own header and at the kernel, and counts down ({picture}):")
+    story.quote("\n".join(line.rstrip() for line in machine.console.screen().splitlines() if line.strip()))
+    came = machine.wait_guest()
+    if came is not Came.RESUMED:
+        raise machine._error("the machine booted afresh instead of resuming")
+    story.tell("The machine is back.")
+
+
+def prove(story, machine, witness, block):
+    before = witness.count
+    witness.check()
+    story.tell(f"The process still tells the same secret and went on counting: {before}, now {witness.count}. It is the "
+               "same session.")
+    story.command(machine, "hibctl settle")
+    story.command(machine, "hibctl status", check=False)
+    if machine.disk.grubenv() != block:
+        raise machine._error("GRUB's environment block is not what it was")
+    story.tell("GRUB's environment block is byte for byte what it was before the mark.")
+    if machine.power_ons != 2:
+        raise machine._error(f"{machine.power_ons} times switched on instead of 2")
+
+
+def play(story, firmware, logs):
+    scratch = host.Scratch()
+    with contextlib.ExitStack() as stack:
+        stack.callback(scratch.remove)
+        story.tell("Making a disk: ESP, /boot (ext4), / (ext4), swap; the distribution's GRUB; a stock Debian kernel.")
+        maker = DiskMaker(scratch, host.Kernel(), host.tool_under_test(), host.modules_under_test(),
+                          grubcfg.scripts_under_test())
+        disk = maker.disk(Layout())
+        with Machine(disk, firmware, logs) as machine:
+            witness, block = fall_asleep(story, machine)
+            come_back(story, machine, logs / "menu.png")
+            prove(story, machine, witness, block)
+            machine.shut_down()
+
+
+def main():
+    parser = argparse.ArgumentParser(prog="./dev demo", description="A machine hibernates and comes back through GRUB.")
+    parser.add_argument("--bios", action="store_true", help="with SeaBIOS instead of UEFI (OVMF)")
+    parser.add_argument("--logs", type=Path, default=Path("demo-logs"), help="folder for logs and the picture of the menu")
+    options = parser.parse_args()
+    logs = options.logs.absolute()
+    shutil.rmtree(logs, ignore_errors=True)
+    logs.mkdir(parents=True)
+    story = Story()
+    try:
+        play(story, Firmware.SEABIOS if options.bios else Firmware.OVMF, logs)
+    except (AssertionError, host.HostError) as error:
+        print(f"\n{error}", file=sys.stderr)
+        print(f"\nThe session did not come back. Logs are in {logs}.", file=sys.stderr)
+        return 1
+    story.tell(f"Done: hibernated, switched off, came back by itself. Logs and the picture of the menu: {logs}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

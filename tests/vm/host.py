@@ -1,0 +1,159 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# Copyright (C) 2026 The hibctl authors
+"""What the tests need from the machine that runs them: tools, inputs, scratch space."""
+
+import contextlib
+import fcntl
+import os
+import shutil
+import subprocess
+import tempfile
+from pathlib import Path
+
+CACHE = Path(os.environ.get("HIBCTL_DEV_CACHE", "/var/cache/hibctl-dev"))
+GRUB_LIB = Path("/usr/lib/grub")
+PLATFORMS = ("i386-pc", "x86_64-efi")
+
+# Where a Debian user without root does not look, but mke2fs, sfdisk and friends are.
+_PATH = os.environ.get("PATH", "") + ":/usr/sbin:/sbin"
+_SCRATCH_PREFIX = "hibctl-vm-"
+_SCRATCH_ROOM = 2 << 30  # bytes free in /dev/shm below which the disks go to the temporary folder
+
+
+class HostError(RuntimeError):
+    """A tool of the host failed, or an input is missing."""
+
+
+def run(*argv, input=None, env=None, cwd=None):
+    """Runs a host tool and returns its standard output as bytes; a failure carries what the tool said."""
+    argv = [str(arg) for arg in argv]
+    environment = dict(os.environ if env is None else env, PATH=_PATH, LC_ALL="C")
+    done = subprocess.run(argv, input=input, env=environment, cwd=cwd, capture_output=True, check=False)
+    if done.returncode != 0:
+        said = (done.stdout + done.stderr).decode(errors="replace").strip()
+        raise HostError(f"{' '.join(argv)}: exit status {done.returncode}: {said}")
+    return done.stdout
+
+
+def find_tool(name):
+    path = shutil.which(name, path=_PATH)
+    if not path:
+        raise HostError(f"{name} is not installed")
+    return Path(path)
+
+
+def shared_libraries(binary):
+    """The shared libraries that a dynamic program loads, as paths on the host."""
+    try:
+        listing = run("ldd", binary).decode()
+    except HostError:
+        return []  # a static program: ldd says so and fails
+    words = (word for line in listing.splitlines() for word in line.split())
+    return sorted({Path(word) for word in words if word.startswith("/")})
+
+
+@contextlib.contextmanager
+def temporary_file(data):
+    """A file with DATA in it, gone afterwards."""
+    with tempfile.NamedTemporaryFile() as file:
+        path = Path(file.name)
+        path.write_bytes(data)
+        yield path
+
+
+class Kernel:
+    """The stock kernel under test: its image and its modules."""
+
+    def __init__(self, folder=CACHE / "kernel"):
+        images = sorted((folder / "boot").glob("vmlinuz-*"))
+        if not images:
+            raise HostError(f"no kernel in {folder}/boot: run './dev install-deps'")
+        self.image = images[-1]
+        self.release = self.image.name.removeprefix("vmlinuz-")
+        self._modules = {path.stem.replace("-", "_"): path
+                         for path in (folder / "lib/modules" / self.release / "kernel").rglob("*.ko")}
+
+    def modules(self, *names):
+        """The module files for these names and all that they depend on, in the order in which they must be loaded. A
+        name without a file is built into the kernel."""
+        order = []
+
+        def add(name):
+            path = self._modules.get(name)
+            if path is None or path in order:
+                return
+            for dependency in _module_dependencies(path):
+                add(dependency)
+            order.append(path)
+
+        for name in names:
+            add(name.replace("-", "_"))
+        return order
+
+
+def _module_dependencies(path):
+    """Reads the "depends=" entry of a module's .modinfo section, a list of NUL-terminated strings."""
+    _, found, rest = path.read_bytes().partition(b"\0depends=")
+    names = rest.split(b"\0", 1)[0].decode() if found else ""
+    return [name for name in names.split(",") if name]
+
+
+def tool_under_test():
+    """The hibctl binary that the guest gets, or None."""
+    path = os.environ.get("HIBCTL")
+    if not path:
+        return None
+    path = Path(path).resolve()
+    with path.open("rb") as file:
+        if file.read(4) != b"\x7fELF":  # libtool's wrapper script; the program is beside it
+            path = path.parent / ".libs" / path.name
+    return path
+
+
+def modules_under_test():
+    """The folder with <platform>/hibresume.mod for each platform, or None."""
+    path = os.environ.get("HIBRESUME_MODDIR")
+    return Path(path).resolve() if path else None
+
+
+class Scratch:
+    """A folder of this process for disks and sockets, in memory if there is room, gone at the end.
+
+    A lock on the folder tells the living from the dead, so that what a killed run left behind is removed by the
+    next one."""
+
+    def __init__(self):
+        base = self._choose_base()
+        self._sweep(base)
+        self.path = Path(tempfile.mkdtemp(prefix=_SCRATCH_PREFIX, dir=base))
+        self._lock = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY)
+        fcntl.flock(self._lock, fcntl.LOCK_EX)
+
+    @staticmethod
+    def _choose_base():
+        memory = Path("/dev/shm")
+        if os.access(memory, os.W_OK) and shutil.disk_usage(memory).free > _SCRATCH_ROOM:
+            return memory
+        return Path(tempfile.gettempdir())
+
+    @staticmethod
+    def _sweep(base):
+        for leftover in base.glob(_SCRATCH_PREFIX + "*"):
+            try:
+                folder = os.open(leftover, os.O_RDONLY | os.O_DIRECTORY)
+            except OSError:
+                continue
+            try:
+                fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                shutil.rmtree(leftover, ignore_errors=True)
+            except OSError:
+                pass  # its owner lives
+            finally:
+                os.close(folder)
+
+    def folder(self, name):
+        return Path(tempfile.mkdtemp(prefix=name + "-", dir=self.path))
+
+    def remove(self):
+        shutil.rmtree(self.path, ignore_errors=True)
+        os.close(self._lock)

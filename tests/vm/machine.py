@@ -1,0 +1,412 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# Copyright (C) 2026 The hibctl authors
+"""A machine under QEMU: switched on and off, cut off, typed at, hibernated, looked at.
+
+Two serial lines lead out of it. One is the console of firmware, GRUB and kernel. On the other the guest's agent takes
+commands; a command that was running when the machine hibernated answers after it has come back, which is how a
+resume is told from a boot."""
+
+import base64
+import ctypes
+import enum
+import json
+import os
+import re
+import secrets
+import select
+import shutil
+import signal
+import socket
+import subprocess
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from .console import Console
+
+QEMU = "qemu-system-x86_64"
+OVMF = Path("/usr/share/OVMF")
+MEMORY_MIB = 256
+PATIENCE = float(os.environ.get("HIBCTL_TEST_PATIENCE", "1"))  # factor on every time-out, for slow machines
+
+PATIENT = 120  # seconds that a step may take on a busy machine; most take one or two
+
+KEYS = {"enter": "\r", "escape": "\x1b", "up": "\x1b[A", "down": "\x1b[B", "end": "\x05", "home": "\x01"}
+
+_FRAME = re.compile(rb"<<begin (\w+)>>\n(.*?)<<end \1 (\d+)>>\n", re.DOTALL)
+_HELLO = re.compile(rb"<<hello ([0-9a-f-]+)>>\n")
+_MENU_LINE = re.compile(r"^ [|\u2502][* ](.*?)\s*[|\u2502]?$")
+_PR_SET_PDEATHSIG = 1
+
+COUNTDOWN = "will be executed automatically in"
+
+
+class Firmware(enum.Enum):
+    OVMF = "ovmf"
+    SEABIOS = "seabios"
+
+
+class Came(enum.Enum):
+    """How a machine that was switched on came up."""
+
+    BOOTED = "booted"
+    RESUMED = "resumed"
+
+
+class MachineError(AssertionError):
+    """The machine did not do what was waited for."""
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a command in the guest did."""
+
+    status: int
+    output: str
+
+
+@dataclass(frozen=True)
+class Asleep:
+    """What a machine that hibernated leaves behind, for other machines to wake up from again and again."""
+
+    disk: object
+    firmware: Firmware
+    nvram: bytes | None  # OVMF's variables
+    pending: str  # the command that it hibernated in
+    secret: str  # of the witness
+    count: int
+    block: bytes  # the environment block before anything was marked
+
+
+def _die_with_parent():
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+class Machine:
+    def __init__(self, disk, firmware, folder, memory_mib=MEMORY_MIB, asleep=None):
+        """ASLEEP: what another machine left when it hibernated, for this one to wake up from; DISK is a copy of the
+        other's."""
+        self.disk = disk
+        self.firmware = firmware
+        self.folder = folder
+        self.memory_mib = memory_mib
+        self.console = Console(folder / "console.log")
+        self.power_ons = 0
+        self.stop_reason = None  # QMP's word for why the machine went off
+        self.boot_id = None  # of the kernel that the agent runs under
+        self.times = {}  # seconds after the last power_on at which things were first seen
+        self._process = None
+        self._sockets = {}
+        self._pending = None  # the command that the machine hibernated in
+        self._channel = b""  # what the guest answered since the last command, maybe across a hibernation
+        self._results = {}
+        self._nvram = folder / "nvram.fd"
+        if firmware is Firmware.OVMF:
+            shutil.copy(OVMF / "OVMF_VARS_4M.fd", self._nvram)
+        if asleep:
+            self._pending = asleep.pending
+            self._channel = b"<<begin %s>>\n" % asleep.pending.encode()
+            if asleep.nvram:
+                self._nvram.write_bytes(asleep.nvram)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.cut_power()
+        self._nvram.unlink(missing_ok=True)
+        self.console.close()
+
+    # Power
+
+    @property
+    def is_on(self):
+        return self._process is not None
+
+    def power_on(self):
+        """Switches on. The disk, and OVMF's variables, are as the machine left them."""
+        assert not self.is_on, "the machine is on already"
+        self.power_ons += 1
+        self.console.begin(f"power on, number {self.power_ons}")
+        self.stop_reason = None
+        self._qmp_text = b""
+        self._qmp_replies = []
+        theirs = {}
+        for name in ("console", "channel", "qmp"):
+            self._sockets[name], theirs[name] = socket.socketpair()
+            self._sockets[name].setblocking(False)
+        stderr = open(self.folder / "qemu.log", "ab")
+        self._started = time.monotonic()
+        self.times = {}
+        self._process = subprocess.Popen(
+            self._command({name: end.fileno() for name, end in theirs.items()}), stdin=subprocess.DEVNULL,
+            stdout=stderr, stderr=stderr, pass_fds=[end.fileno() for end in theirs.values()],
+            start_new_session=True, preexec_fn=_die_with_parent)
+        stderr.close()
+        for end in theirs.values():
+            end.close()
+        self._qmp("qmp_capabilities")
+        return self
+
+    def _command(self, fds):
+        argv = [QEMU, "-nodefaults", "-no-user-config", "-name", "hibctl-test", "-machine", "q35", "-cpu", "max",
+                "-accel", "tcg", "-smp", "1", "-m", str(self.memory_mib), "-display", "none", "-vga", "std",
+                "-no-reboot"]
+        for name in ("console", "channel", "qmp"):
+            argv += ["-chardev", f"socket,id={name},fd={fds[name]}"]
+        # OVMF takes the first two serial ports of a PC for its console, so the channel is on the third: ttyS2.
+        argv += ["-serial", "chardev:console", "-device", "isa-serial,index=2,chardev=channel",
+                 "-mon", "chardev=qmp,mode=control"]
+        if self.firmware is Firmware.OVMF:
+            argv += ["-drive", f"if=pflash,unit=0,format=raw,readonly=on,file={OVMF / 'OVMF_CODE_4M.fd'}",
+                     "-drive", f"if=pflash,unit=1,format=raw,file={self._nvram}"]
+        argv += ["-drive", f"if=none,id=disk,format=raw,file={self.disk.path}",
+                 "-device", "virtio-blk-pci,drive=disk,bootindex=1"]
+        return argv
+
+    def cut_power(self):
+        """Pulls the plug: what the guest did not write is lost."""
+        if self.is_on:
+            self._process.kill()
+            self._gone("power cut")
+
+    def shut_down(self, timeout=PATIENT):
+        """Lets the guest switch off as a well-behaved system does."""
+        self._send("shut-down")
+        self.wait_off(timeout)
+
+    def wait_off(self, timeout=PATIENT):
+        """Waits until the machine has switched itself off; a reset is an error."""
+        self._until(lambda: not self.is_on, timeout, "the machine to switch off", may_stop=True)
+        if self.stop_reason != "guest-shutdown":
+            raise self._error(f"the machine went off with {self.stop_reason}")
+
+    def _gone(self, reason):
+        self._process.wait()
+        self._process = None
+        for end in self._sockets.values():
+            end.close()
+        self._sockets = {}
+        self.stop_reason = self.stop_reason or reason
+        self.console.note(f"off: {self.stop_reason}")
+
+    # Waiting
+
+    def _pump(self, timeout):
+        """Takes in what the machine sends, for at most TIMEOUT seconds; returns at once when something came."""
+        ends = {end: name for name, end in self._sockets.items()}
+        readable, _, _ = select.select(list(ends), [], [], timeout)
+        closed = False
+        for end in readable:
+            try:
+                data = end.recv(65536)
+            except ConnectionResetError:
+                data = b""
+            closed |= not data
+            getattr(self, f"_take_{ends[end]}")(data)
+        if closed and not any(select.select([end], [], [], 0)[0] and end.recv(1, socket.MSG_PEEK)
+                              for end in ends):
+            self._gone(f"qemu-exit-{self._process.wait()}")
+
+    def _take_console(self, data):
+        self.console.feed(data)
+
+    def _take_channel(self, data):
+        self._channel += data
+        for hello in _HELLO.finditer(self._channel):
+            self.boot_id = hello.group(1).decode()
+        for frame in _FRAME.finditer(self._channel):
+            self._results[frame.group(1).decode()] = Result(int(frame.group(3)), frame.group(2).decode(errors="replace"))
+
+    def _take_qmp(self, data):
+        self._qmp_text += data
+        *lines, self._qmp_text = self._qmp_text.split(b"\n")
+        for line in lines:
+            message = json.loads(line)
+            if message.get("event") == "SHUTDOWN":
+                self.stop_reason = message["data"]["reason"]
+            elif "return" in message or "error" in message:
+                self._qmp_replies.append(message)
+
+    def _until(self, condition, timeout, what, may_stop=False):
+        deadline = time.monotonic() + timeout * PATIENCE
+        while not condition():
+            if not self.is_on:
+                if may_stop:
+                    return
+                raise self._error(f"the machine went off ({self.stop_reason}) while the test waited for {what}")
+            left = deadline - time.monotonic()
+            if left <= 0:
+                raise self._error(f"no {what} within {timeout * PATIENCE:.0f} s")
+            self._pump(min(left, 1))
+
+    def _error(self, words):
+        return MachineError(f"{words}\n--- screen\n{self.console.screen()}\n--- end of the console\n"
+                            f"{self.console.tail()}\n--- logs: {self.folder}")
+
+    def _stamp(self, name):
+        self.times.setdefault(name, time.monotonic() - self._started)
+
+    def rest(self, seconds):
+        """Lets the machine run for some real time."""
+        deadline = time.monotonic() + seconds
+        while self.is_on and time.monotonic() < deadline:
+            self._pump(max(0, deadline - time.monotonic()))
+
+    # Console
+
+    def wait_text(self, text, timeout=PATIENT):
+        """Waits until TEXT has been printed since the machine was switched on, be it gone from the screen already."""
+        self._until(lambda: self.console.says(text), timeout, f"{text!r} on the console")
+        self._stamp(text)
+
+    def wait_screen(self, text, timeout=PATIENT):
+        """Waits until TEXT is on the screen and returns the screen."""
+        self._until(lambda: text in self.console.screen(), timeout, f"{text!r} on the screen")
+        self._stamp(text)
+        return self.console.screen()
+
+    def wait_menu(self, *titles, counting=True, timeout=PATIENT):
+        """Waits until GRUB's menu is on the screen with these entries, COUNTING down or not; returns its entries."""
+        for text in titles + ("to select which entry is highlighted",):
+            self.wait_screen(text, timeout)
+        if counting:
+            self.wait_screen(COUNTDOWN, timeout)
+        self._stamp("menu")
+        return self.menu_entries()
+
+    def menu_entries(self):
+        """The titles that are in the frame of GRUB's menu."""
+        lines = (_MENU_LINE.match(line) for line in self.console.screen().splitlines())
+        return [line.group(1) for line in lines if line and line.group(1)]
+
+    def chosen_entry(self):
+        """The title that is highlighted."""
+        return re.search(r"^ [|\u2502]\*(.*?)\s*[|\u2502]?$", self.console.screen(), re.MULTILINE).group(1)
+
+    def press(self, *keys):
+        """Types keys by name, or text as it is, through the serial line."""
+        for key in keys:
+            self._sockets["console"].sendall(KEYS.get(key, key).encode())
+
+    def screenshot(self, path):
+        """Writes what the machine's display shows to a .png or .ppm file."""
+        self.rest(0.3)  # the display is drawn a little after the serial line
+        self._qmp("screendump", filename=str(path), format=path.suffix.removeprefix("."))
+
+    def _qmp(self, command, **arguments):
+        before = len(self._qmp_replies)
+        request = {"execute": command, "arguments": arguments}
+        self._sockets["qmp"].sendall(json.dumps(request).encode() + b"\n")
+        self._until(lambda: len(self._qmp_replies) > before, 30, f"answer to {command}")
+        reply = self._qmp_replies[before]
+        if "error" in reply:
+            raise self._error(f"{command}: {reply['error']}")
+        return reply["return"]
+
+    # Guest
+
+    def wait_guest(self, timeout=2 * PATIENT):
+        """Waits until the guest is there, and says how it came up. A guest that came back from hibernation has left the
+        result of that command in last_result."""
+        booted_before = self.boot_id
+        self.boot_id = None
+        self._until(lambda: self.boot_id or self._pending in self._results, timeout, "guest")
+        self._stamp("guest")
+        pending, self._pending = self._pending, None
+        if self.boot_id:
+            return Came.BOOTED
+        self.boot_id = booted_before
+        self.last_result = self._results.pop(pending)
+        return Came.RESUMED
+
+    def boot(self, timeout=2 * PATIENT):
+        """Switches on and expects an ordinary boot, with the default entry of the menu."""
+        self.power_on()
+        came = self.wait_guest(timeout)
+        if came is not Came.BOOTED:
+            raise self._error(f"the machine {came.value} where it should have booted")
+        return self
+
+    def _send(self, command):
+        ident = secrets.token_hex(8)
+        self._channel = b""
+        line = f"{ident} {base64.b64encode(command.encode()).decode()}\n".encode()
+        while line:
+            _, writable, _ = select.select([], [self._sockets["channel"]], [], 30)
+            assert writable, "the guest takes no input"
+            line = line[self._sockets["channel"].send(line):]
+        return ident
+
+    def run(self, command, timeout=PATIENT, check=True):
+        """Runs shell text in the guest and returns its exit status and output. CHECK: any status but 0 is an error."""
+        self.console.note(f"run: {command}")
+        ident = self._send(command)
+        self._until(lambda: ident in self._results, timeout, f"end of {command!r}")
+        result = self._results.pop(ident)
+        self.console.note(f"status {result.status}: {result.output.strip()}")
+        if check and result.status != 0:
+            raise self._error(f"{command!r} in the guest: exit status {result.status}: {result.output}")
+        return result
+
+    def read_file(self, path):
+        """A file's bytes, as the guest reads them."""
+        return base64.b64decode(self.run(f"base64 {path}").output)
+
+    def write_file(self, path, data):
+        self.run(f"echo {base64.b64encode(data).decode()} | base64 -d >{path}")
+
+    def try_hibernate(self, timeout=2 * PATIENT):
+        """Hibernates. None if the machine is off now; else the result of the command that failed."""
+        ident = self._pending = self._send("suspend-to-disk")
+        self.console.note("hibernating")
+        self._until(lambda: not self.is_on or ident in self._results, timeout, "hibernation", may_stop=True)
+        if self.is_on:
+            self._pending = None
+            return self._results.pop(ident)
+        if self.stop_reason != "guest-shutdown":
+            raise self._error(f"the machine went off with {self.stop_reason} while hibernating")
+        return None
+
+    def leave_asleep(self, witness, block):
+        """What this machine, which has hibernated, leaves behind."""
+        assert not self.is_on and self._pending
+        nvram = self._nvram.read_bytes() if self.firmware is Firmware.OVMF else None
+        return Asleep(self.disk, self.firmware, nvram, self._pending, witness.secret, witness.count, block)
+
+    def hibernate(self, timeout=2 * PATIENT):
+        """Hibernates and expects the machine to be off afterwards."""
+        failed = self.try_hibernate(timeout)
+        if failed:
+            raise self._error(f"hibernation failed: exit status {failed.status}: {failed.output}")
+
+
+class Witness:
+    """A process in the guest that keeps a secret in memory only, and counts. If it still tells the secret, and has
+    counted on, then the session is the one that it was started in."""
+
+    _SOCKET = "/run/witness"
+
+    def __init__(self, machine, asleep=None):
+        """Starts the process, or, with ASLEEP, goes on from one in a machine that hibernated."""
+        self.machine = machine
+        if asleep:
+            self.secret, self.count = asleep.secret, asleep.count
+            return
+        self.secret = secrets.token_hex(16)
+        machine.run(f"echo {self.secret} | witness {self._SOCKET}")
+        self.count = self._ask()
+
+    def _ask(self):
+        secret, count = self.machine.run(f"witness --ask {self._SOCKET}").output.split()
+        assert secret == self.secret, "another secret"
+        return int(count)
+
+    def check(self):
+        """Fails unless the session is the same one."""
+        before, self.count = self.count, self._ask()
+        assert self.count > before, f"the count went from {before} to {self.count}"
+
+    def is_gone(self):
+        """True in a session that was booted afresh."""
+        return self.machine.run(f"witness --ask {self._SOCKET}", check=False).status != 0

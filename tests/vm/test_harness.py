@@ -1,0 +1,159 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# Copyright (C) 2026 The hibctl authors
+"""The harness itself: what the other tests rely on, without any part of the project on the disk."""
+
+import pytest
+
+from . import envblock, grubcfg, host
+from .layout import Boot, Layout, Swap
+from .machine import Came, Firmware, MachineError, Witness
+
+RESUME = "Resume by hand"
+
+slow = pytest.mark.slow
+on_seabios = pytest.mark.parametrize("firmware", [Firmware.SEABIOS], ids=lambda firmware: firmware.value)
+
+
+def disk_with_resume_entry(disks, kernel, layout):
+    """A disk with a second menu entry, which resumes."""
+    parameters = f"resume={layout.resume_tag}"
+    if layout.swap is Swap.FILE:
+        parameters += f" resume_offset={disks.disk(layout).swap_offset}"
+    return disks.disk(layout, entries=grubcfg.entry(layout, kernel, RESUME, parameters, ident="by-hand"))
+
+
+def choose_resume(machine):
+    machine.wait_menu(RESUME)
+    machine.press("down", "enter")
+
+
+def widest_light_run(path):
+    """The longest run of light pixels in a row of a PPM picture, as a share of its width: the bar of a menu."""
+    _, size, _, pixels = path.read_bytes().split(b"\n", 3)
+    width, height = (int(word) for word in size.split())
+    assert len(pixels) == 3 * width * height
+    rows = (pixels[y * 3 * width : (y + 1) * 3 * width : 3] for y in range(height))  # red is enough
+    light = bytes(0 if value < 100 else 1 for value in range(256))
+    return max(len(run) for row in rows for run in row.translate(light).split(b"\0")) / width
+
+
+def test_same_session_comes_back(plain_disks, kernel, machine_on, logs):
+    disk = disk_with_resume_entry(plain_disks, kernel, Layout())
+    machine = machine_on(disk).boot()
+    witness = Witness(machine)
+    machine.hibernate()
+    assert disk.has_image()
+    machine.power_on()
+    machine.wait_menu(RESUME)
+    machine.screenshot(logs / "menu.png")
+    assert (logs / "menu.png").read_bytes().startswith(b"\x89PNG")
+    machine.screenshot(logs / "menu.ppm")
+    assert widest_light_run(logs / "menu.ppm") > 0.5, "no menu on the display"
+    choose_resume(machine)
+    assert machine.wait_guest() is Came.RESUMED
+    witness.check()
+    assert not disk.has_image()
+    machine.shut_down()
+    assert machine.power_ons == 2
+
+
+@slow
+def test_fresh_boot_is_not_taken_for_a_resume(plain_disks, kernel, machine_on):
+    machine = machine_on(disk_with_resume_entry(plain_disks, kernel, Layout())).boot()
+    witness = Witness(machine)
+    machine.cut_power()
+    machine.power_on()
+    choose_resume(machine)
+    assert machine.wait_guest() is Came.BOOTED
+    assert machine.console.says("guest: the kernel did not resume")
+    assert witness.is_gone()
+
+
+@slow
+@on_seabios
+@pytest.mark.parametrize("boot", [Boot.ROOT, Boot.ESP], ids=lambda boot: boot.value)
+def test_resume_from_a_swap_file(plain_disks, kernel, machine_on, boot):
+    machine = machine_on(disk_with_resume_entry(plain_disks, kernel, Layout(boot, Swap.FILE))).boot()
+    witness = Witness(machine)
+    machine.hibernate()
+    assert machine.disk.has_image()
+    machine.power_on()
+    choose_resume(machine)
+    assert machine.wait_guest() is Came.RESUMED
+    witness.check()
+
+
+@on_seabios
+def test_guest_looks_like_its_fstab(plain_disks, machine_on):
+    machine = machine_on(plain_disks.disk()).boot()
+    mounts = {line.split()[4]: line.split()[-2] for line in machine.run("cat /proc/self/mountinfo").output.splitlines()}
+    for name, where in (("root", "/"), ("boot", "/boot"), ("esp", "/boot/efi")):
+        assert mounts[where] == machine.disk.parts[name].device
+    assert machine.disk.parts["swap"].device in machine.run("cat /proc/swaps").output
+
+
+@on_seabios
+def test_command_channel_is_exact(plain_disks, machine_on):
+    machine = machine_on(plain_disks.disk()).boot()
+    text = "no newline at the end; <<end of what>> 'quotes' \\ $HOME"
+    assert machine.run(f"cat <<'E' | tr -d '\\n'\n{text}\nE\n").output == text
+    assert machine.run("seq 1 20000 | md5sum; exit 3", check=False).status == 3
+    assert machine.run("seq 1 20000").output == "".join(f"{n}\n" for n in range(1, 20001))
+    with pytest.raises(MachineError, match="exit status 3"):
+        machine.run("exit 3")
+
+
+@slow
+@on_seabios
+def test_reset_is_not_taken_for_switching_off(plain_disks, machine_on):
+    machine = machine_on(plain_disks.disk()).boot()
+    machine._send("reboot -f")
+    with pytest.raises(MachineError, match="guest-reset"):
+        machine.wait_off()
+
+
+@slow
+@on_seabios
+def test_damaged_image_does_not_resume(plain_disks, kernel, machine_on):
+    machine = machine_on(disk_with_resume_entry(plain_disks, kernel, Layout())).boot()
+    witness = Witness(machine)
+    machine.hibernate()
+    machine.disk.damage_image()
+    machine.power_on()
+    choose_resume(machine)
+    assert machine.wait_guest() is Came.BOOTED
+    assert witness.is_gone()
+
+
+@pytest.mark.parametrize("boot", list(Boot), ids=lambda boot: boot.value)
+def test_files_of_a_disk(plain_disks, boot):
+    disk = plain_disks.disk(Layout(boot), variables=(("saved_entry", "stock"),))
+    path = disk.grubenv_path
+    before = disk.grubenv()
+    assert envblock.variables(before) == {"saved_entry": "stock"}
+    disk.patch_grubenv(lambda block: block[:-600] + b"x" * 600)
+    assert disk.grubenv() == before[:-600] + b"x" * 600
+    disk.write_file(path, b"y" * 1025)
+    assert disk.grubenv() == b"y" * 1025
+    disk.write_file(path, b"")
+    assert disk.exists(path) and disk.grubenv() == b""
+    disk.remove_file(path)
+    assert not disk.exists(path)
+
+
+def test_swap_areas_of_a_disk(plain_disks):
+    for swap in (Swap.PARTITION, Swap.FILE):
+        disk = plain_disks.disk(Layout(swap=swap, second_swap=True))
+        assert not disk.has_image() and not disk.has_image(second=True)
+        disk.plant_image_header(second=True)
+        assert not disk.has_image() and disk.has_image(second=True)
+        disk.plant_image_header()
+        assert disk.has_image()
+
+
+def test_environment_block_as_grub_editenv_sees_it(tmp_path):
+    block = tmp_path / "grubenv"
+    block.write_bytes(envblock.make({"a": "1", "b": "two words"}))
+    assert host.run("grub-editenv", block, "list") == b"a=1\nb=two words\n"
+    host.run("grub-editenv", block, "set", "c=3")
+    assert envblock.variables(block.read_bytes()) == {"a": "1", "b": "two words", "c": "3"}
