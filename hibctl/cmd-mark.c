@@ -90,22 +90,12 @@ static int make_text(const struct target_wish *wish, struct mark *mark, char tex
 
 static int print_result(const struct request *request, const struct outcome *outcome)
 {
-        const struct mark *mark = &outcome->mark;
         struct json_object *o = json_object_new_object();
 
         json_object_object_add(o, "armed", json_object_new_boolean(!request->dry_run));
         json_object_object_add(o, "dry_run", json_object_new_boolean(request->dry_run));
         add_text(o, "store", request->store->name);
-        add_text(o, "id", mark->id);
-        add_text(o, "image", mark->image);
-        json_object_object_add(o, "offset", json_object_new_int64((int64_t)mark->offset));
-        json_object_object_add(o, "page_size", json_object_new_int64(mark->page_size));
-        add_text(o, "filesystem", mark->fs_uuid);
-        add_text(o, "kernel", mark->kernel);
-        add_text(o, "initrd", mark->initrd);
-        add_text(o, "release", mark->release);
-        add_text(o, "time", mark->time);
-        add_text(o, "verify", mark->verify == MARK_VERIFY_HINT ? "hint" : "header");
+        add_mark(o, &outcome->mark);
         json_object_object_add(o, "grub_asks", json_object_new_boolean(outcome->grub_asks));
         return print_json(o);
 }

@@ -203,16 +203,7 @@ static struct json_object *mark_json(const struct situation *s)
         add_text(o, "state", mark_state_name(m->state));
         if (m->empty)
                 return o;
-        add_text(o, "id", m->id);
-        add_text(o, "image", m->image);
-        json_object_object_add(o, "offset", json_object_new_int64((int64_t)m->offset));
-        json_object_object_add(o, "page_size", json_object_new_int64(m->page_size));
-        add_text(o, "filesystem", m->fs_uuid);
-        add_text(o, "kernel", m->kernel);
-        add_text(o, "initrd", m->initrd);
-        add_text(o, "release", m->release);
-        add_text(o, "time", m->time);
-        add_text(o, "verify", m->verify == MARK_VERIFY_HINT ? "hint" : "header");
+        add_mark(o, m);
         add_text(o, "image_state", image_word(source->image));
         add_text(o, "image_device", s->devices[AT_ENV]);
         add_text(o, "kernel_state", file_word(source->kernel));

@@ -63,3 +63,17 @@ void add_text(struct json_object *object, const char *key, const char *value)
 
         json_object_object_add(object, key, text ? json_object_new_string(text) : NULL);
 }
+
+void add_mark(struct json_object *object, const struct mark *mark)
+{
+        add_text(object, "id", mark->id);
+        add_text(object, "image", mark->image);
+        json_object_object_add(object, "offset", json_object_new_int64((int64_t)mark->offset));
+        json_object_object_add(object, "page_size", json_object_new_int64(mark->page_size));
+        add_text(object, "filesystem", mark->fs_uuid);
+        add_text(object, "kernel", mark->kernel);
+        add_text(object, "initrd", mark->initrd);
+        add_text(object, "release", mark->release);
+        add_text(object, "time", mark->time);
+        add_text(object, "verify", mark->verify == MARK_VERIFY_HINT ? "hint" : "header");
+}

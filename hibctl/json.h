@@ -9,6 +9,8 @@
 #include <json-c/json.h>
 #include <stddef.h>
 
+#include "mark/mark.h"
+
 /* Prints and releases OBJECT. Returns EXIT_DONE; a failure of standard output is found when the program ends. */
 int print_json(struct json_object *object);
 
@@ -18,5 +20,8 @@ char *utf8_text(const char *s, size_t len);
 
 /* Adds a text, made UTF-8, to an object; NULL as null. */
 void add_text(struct json_object *object, const char *key, const char *value);
+
+/* Adds the fields of a mark that names an image, all but its state. */
+void add_mark(struct json_object *object, const struct mark *mark);
 
 #endif

@@ -57,38 +57,11 @@ static int unsound(const struct envfile *f)
 
 /* ---- reading ---- */
 
-static enum source_status judge_text(struct reading *out)
-{
-        out->error = mark_parse(out->text, MARK_WIDTH, &out->mark, &out->field);
-        switch (out->error) {
-        case MARK_OK:
-                return SOURCE_VALID;
-        case MARK_E_VERSION:
-                return SOURCE_FUTURE;
-        default:
-                return SOURCE_DAMAGED;
-        }
-}
-
-static void read_slot(const struct envfile *f, struct reading *out)
-{
-        size_t at;
-
-        out->slot = f->sound ? slot_find(&f->block, &at) : SLOT_MISSING;
-        if (f->sound && out->slot == SLOT_MISSING)
-                out->status = SOURCE_ABSENT;
-        else if (out->slot != SLOT_FOUND)
-                out->status = SOURCE_DAMAGED; /* the module takes no other either */
-        else {
-                memcpy(out->text, f->buf + at, MARK_WIDTH);
-                out->status = judge_text(out);
-        }
-}
-
 static int env_read(struct reading *out)
 {
         _cleanup_envfile_ struct envfile f = ENVFILE_INIT;
         const char *why;
+        size_t at;
         int r;
 
         *out = (struct reading){ .status = SOURCE_UNREADABLE, .slot = SLOT_MISSING };
@@ -105,7 +78,7 @@ static int env_read(struct reading *out)
         }
         r = envfile_open(&f, env.fs.env_path, /* for_writing= */ false);
         if (r == EXIT_DONE)
-                read_slot(&f, out);
+                out->status = f.sound ? source_read_block(&f.block, &out->mark, &out->slot, &at) : SOURCE_DAMAGED;
         return r;
 }
 

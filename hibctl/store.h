@@ -15,11 +15,8 @@
 /* What a store holds, as the boot loader will read it. */
 struct reading {
         enum source_status status;
-        char text[MARK_WIDTH]; /* valid with SOURCE_VALID */
-        struct mark mark;      /* likewise */
-        enum slot_status slot; /* SLOT_FOUND: a mark can be written */
-        enum mark_error error; /* why it is damaged */
-        enum mark_field field;
+        struct mark mark;       /* valid with SOURCE_VALID */
+        enum slot_status slot;  /* SLOT_FOUND: a mark can be written */
         bool writable;          /* the boot loader can consume the mark */
         char *place;            /* for people: the file or variable; owned, may be NULL */
         char *prefix;           /* GRUB's folder; owned, may be NULL */

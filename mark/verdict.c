@@ -6,6 +6,23 @@
 /* For xgettext; the caller translates. */
 #define N_(text) text
 
+enum source_status source_read_block(const struct envblk *block, struct mark *mark, enum slot_status *slot, size_t *at)
+{
+        *slot = slot_find(block, at);
+        if (*slot == SLOT_MISSING)
+                return SOURCE_ABSENT;
+        if (*slot != SLOT_FOUND)
+                return SOURCE_DAMAGED;
+        switch (mark_parse(block->buf + *at, MARK_WIDTH, mark, NULL)) {
+        case MARK_OK:
+                return SOURCE_VALID;
+        case MARK_E_VERSION:
+                return SOURCE_FUTURE;
+        default:
+                return SOURCE_DAMAGED;
+        }
+}
+
 struct finding {
         enum verdict verdict;
         enum verdict_reason reason;

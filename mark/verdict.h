@@ -93,6 +93,10 @@ struct judgement {
         size_t source; /* index of the source that decided; N if none did */
 };
 
+/* The mark in an environment block: whether there is one, and *MARK if the answer is SOURCE_VALID. *SLOT says what was
+ * found of the slot, and *AT, after SLOT_FOUND, where its MARK_WIDTH bytes begin. */
+enum source_status source_read_block(const struct envblk *block, struct mark *mark, enum slot_status *slot, size_t *at);
+
 /* Judges N sources, which stand in the order in which they count. */
 void verdict_judge(const struct source *sources, size_t n, struct judgement *out);
 
