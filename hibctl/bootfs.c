@@ -344,6 +344,39 @@ int bootfs_confirm(struct bootfs *fs, const struct envfile *f)
         return r < 0 ? r : thaw;
 }
 
+static char *copy_bytes(const char *bytes, size_t size)
+{
+        char *copy = xmalloc(size);
+
+        memcpy(copy, bytes, size);
+        return copy;
+}
+
+int bootfs_overwrite(struct bootfs *fs, struct envfile *f, const char *new_bytes)
+{
+        _cleanup_free_ char *before = copy_bytes(f->buf, f->block.size);
+        int r, undone;
+
+        r = envfile_overwrite(f, new_bytes);
+        if (r < 0)
+                return r == -ESTALE ? -EAGAIN : r;
+        r = bootfs_confirm(fs, f);
+        if (r < 0) {
+                undone = envfile_overwrite(f, before);
+                if (undone < 0)
+                        say_error(_("%s: it may have been changed: the old bytes could not be put back: %s"), f->path,
+                                  strerror(-undone));
+                return r;
+        }
+        free(fs->before);
+        free(fs->after);
+        fs->before = before;
+        before = NULL;
+        fs->after = copy_bytes(new_bytes, f->block.size);
+        fs->size = f->block.size;
+        return 0;
+}
+
 int bootfs_write_out(const struct bootfs *fs)
 {
         _cleanup_close_ int fd = open(fs->prefix, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -392,7 +425,44 @@ static int flush_device(const char *device)
         return 0;
 }
 
-int bootfs_detach(struct bootfs *fs, const char *bytes, size_t size)
+static int put_back(const struct bootfs *fs)
+{
+        _cleanup_envfile_ struct envfile f = ENVFILE_INIT;
+
+        if (envfile_open(&f, fs->env_path, /* for_writing= */ true) != EXIT_DONE)
+                return -EIO;
+        return f.block.size == fs->size ? envfile_overwrite(&f, fs->before) : -ESTALE;
+}
+
+static int cannot_unmount(const struct bootfs *fs, int error)
+{
+        if (fs->after && put_back(fs) < 0)
+                say_error(_("%s: it may have been changed: the old bytes could not be put back"), fs->env_path);
+        return fail(_("%s: cannot unmount the boot filesystem: %s; it goes away with this process"), fs->mount_point,
+                    strerror(-error));
+}
+
+/* The filesystem is unmounted: what is wrong now cannot be undone without mounting it again. */
+static int prove_unmounted(const struct bootfs *fs)
+{
+        int r = flush_device(fs->device);
+
+        if (r < 0)
+                return fail(_("%s: cannot flush the device: %s; the environment block may have been changed"),
+                            fs->device, strerror(-r));
+        if (fs_state(fs->device, fs->type, NULL) == FS_DIRTY)
+                return fail(_("%s: the boot filesystem is not clean after it was unmounted; check it (fsck %s); the "
+                              "environment block may have been changed"),
+                            fs->device, fs->device);
+        r = compare_on_device(fs, fs->after, fs->size);
+        if (r < 0)
+                return fail(_("%s: the device does not hold what was written: %s; the environment block may have been "
+                              "changed"),
+                            fs->device, r == -ESTALE ? _("other bytes are there") : strerror(-r));
+        return EXIT_DONE;
+}
+
+int bootfs_detach(struct bootfs *fs)
 {
         int r;
 
@@ -400,22 +470,9 @@ int bootfs_detach(struct bootfs *fs, const char *bytes, size_t size)
                 return EXIT_DONE;
         r = unmount_it(fs);
         if (r < 0)
-                return fail(_("%s: cannot unmount the boot filesystem: %s; it goes away with this process"),
-                            fs->mount_point, strerror(-r));
+                return cannot_unmount(fs, r);
         say_step(_("unmounted %s"), fs->mount_point);
-        if (!bytes)
-                return EXIT_DONE;
-        r = flush_device(fs->device);
-        if (r < 0)
-                return fail(_("%s: cannot flush the device: %s"), fs->device, strerror(-r));
-        if (fs_state(fs->device, fs->type, NULL) == FS_DIRTY)
-                return fail(_("%s: the boot filesystem is not clean after it was unmounted; check it (fsck %s)"),
-                            fs->device, fs->device);
-        r = compare_on_device(fs, bytes, size);
-        if (r < 0)
-                return fail(_("%s: the device does not hold what was written: %s"), fs->device,
-                            r == -ESTALE ? _("other bytes are there") : strerror(-r));
-        return EXIT_DONE;
+        return fs->after ? prove_unmounted(fs) : EXIT_DONE;
 }
 
 void bootfs_release(struct bootfs *fs)
@@ -427,6 +484,8 @@ void bootfs_release(struct bootfs *fs)
         free(fs->mount_point);
         free(fs->subtree);
         free(fs->device);
+        free(fs->before);
+        free(fs->after);
         *fs = (struct bootfs)BOOTFS_INIT;
 }
 

@@ -28,6 +28,8 @@ struct bootfs {
         bool mounted_here; /* by us, in our own mount namespace */
         struct extent extents[ENV_EXTENTS_MAX]; /* of the environment block, after bootfs_confirm */
         int n_extents;
+        char *before, *after; /* the block, of size bytes, before and after bootfs_overwrite; owned */
+        size_t size;
 };
 
 /* Finds the boot filesystem; if fstab knows it and it is not mounted, mounts it in a mount namespace of our own:
@@ -47,13 +49,18 @@ const char *bootfs_why_not_writable(const struct bootfs *fs);
  */
 int bootfs_confirm(struct bootfs *fs, const struct envfile *f);
 
+/* envfile_overwrite and bootfs_confirm; if that fails, the old bytes are put back, or it is said that they could not
+ * be. 0 or a negative errno: -EAGAIN if the block changed under us before anything was proved. */
+int bootfs_overwrite(struct bootfs *fs, struct envfile *f, const char *new_bytes);
+
 /* Writes all of the filesystem to where GRUB reads it, with a freeze if there is a journal. 0 or a negative errno,
  * which is in errno too. */
 int bootfs_write_out(const struct bootfs *fs);
 
-/* Unmounts for real if we mounted it, flushes the device, checks that the filesystem is clean and, if BYTES is given,
- * that the device still has them where bootfs_confirm found the file. Says what is wrong and returns an exit status. */
-int bootfs_detach(struct bootfs *fs, const char *bytes, size_t size);
+/* Unmounts for real if we mounted it, flushes the device, checks that the filesystem is clean and that the device still
+ * has the bytes that bootfs_overwrite wrote. If it cannot be unmounted, the old ones are put back. Says what is wrong
+ * and returns an exit status. */
+int bootfs_detach(struct bootfs *fs);
 
 /* For the error paths: unmounts without words. */
 void bootfs_release(struct bootfs *fs);

@@ -40,16 +40,28 @@ static int write_empty(void)
         return store_env.write(empty);
 }
 
-static int report(const char *what, bool done, const struct situation *s)
+/* What was done, to be said when the store is closed and so everything is proved. */
+struct outcome {
+        const char *what; /* key in JSON */
+        bool done;
+        const char *words;  /* translated, or NULL */
+        const char *reason; /* translated, or NULL */
+};
+
+static void report(const struct outcome *outcome, const struct situation *s)
 {
         struct json_object *o;
 
+        if (outcome->reason)
+                say("%s: %s", outcome->words, outcome->reason);
+        else if (outcome->words)
+                say("%s", outcome->words);
         if (!globals.json)
-                return EXIT_DONE;
+                return;
         o = json_object_new_object();
-        json_object_object_add(o, what, json_object_new_boolean(done));
+        json_object_object_add(o, outcome->what, json_object_new_boolean(outcome->done));
         add_text(o, "was", verdict_reason_name(s->judgement.reason));
-        return print_json(o);
+        print_json(o);
 }
 
 /* The image of the mark if there is one, else that on the configured device. */
@@ -71,48 +83,40 @@ static int discard_image(const struct situation *s)
 /* --discard-image */
 static bool discard;
 
-static int cancel_mark(const struct situation *s)
+static int cancel_mark(const struct situation *s, struct outcome *outcome)
 {
-        bool marked = is_marked(s);
         int r, image = EXIT_NOTHING;
 
+        *outcome = (struct outcome){ .what = "cancelled", .done = is_marked(s) };
         /* The image first: if that fails, the mark still tells of it. */
         if (discard) {
                 image = discard_image(s);
                 if (image != EXIT_DONE && image != EXIT_NOTHING)
                         return image;
         }
-        if (marked) {
-                r = write_empty();
-                if (r != EXIT_DONE)
-                        return r;
-                say(_("cancelled: the next power-on boots normally"));
-        } else if (image != EXIT_DONE)
-                say(_("nothing is marked"));
-        report("cancelled", marked, s);
-        return marked || image == EXIT_DONE ? EXIT_DONE : EXIT_NOTHING;
-}
-
-static int settle_mark(const struct situation *s)
-{
-        int r;
-
-        if (!situation_is_spent(s)) {
-                if (is_marked(s))
-                        say(_("left alone: %s"), _(verdict_reason_text(s->judgement.reason)));
-                report("cleared", false, s);
-                return EXIT_NOTHING;
+        if (!outcome->done) {
+                outcome->words = image == EXIT_DONE ? NULL : _("nothing is marked");
+                return image;
         }
         r = write_empty();
-        if (r != EXIT_DONE)
-                return r;
-        say(_("cleared: %s"), _(verdict_reason_text(s->judgement.reason)));
-        return report("cleared", true, s);
+        outcome->words = _("cancelled: the next power-on boots normally");
+        return r;
 }
 
-static int with_situation(int (*act)(const struct situation *s))
+static int settle_mark(const struct situation *s, struct outcome *outcome)
+{
+        *outcome = (struct outcome){ .what = "cleared", .done = situation_is_spent(s) };
+        if (outcome->done || is_marked(s)) {
+                outcome->words = outcome->done ? _("cleared") : _("left alone");
+                outcome->reason = _(verdict_reason_text(s->judgement.reason));
+        }
+        return outcome->done ? write_empty() : EXIT_NOTHING;
+}
+
+static int with_situation(int (*act)(const struct situation *s, struct outcome *outcome))
 {
         _cleanup_situation_ struct situation s = { 0 };
+        struct outcome outcome = { 0 };
         int r = need_root(), closed;
 
         if (r == EXIT_DONE)
@@ -123,9 +127,13 @@ static int with_situation(int (*act)(const struct situation *s))
         if (r == EXIT_DONE)
                 r = situation_read(&s);
         if (r == EXIT_DONE)
-                r = act(&s);
+                r = act(&s, &outcome);
         closed = store_env.close();
-        return r == EXIT_DONE ? closed : r;
+        if (closed != EXIT_DONE && (r == EXIT_DONE || r == EXIT_NOTHING))
+                r = closed;
+        if (r == EXIT_DONE || r == EXIT_NOTHING)
+                report(&outcome, &s);
+        return r;
 }
 
 static int run_cancel(int argc, char *argv[])

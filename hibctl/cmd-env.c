@@ -88,17 +88,20 @@ static bool can_prove(const struct work *w)
 
 static int finish(struct work *w, const char *new_bytes)
 {
-        size_t size = w->f.block.size;
-        int e = envfile_overwrite(&w->f, new_bytes);
+        int e;
 
-        if (e == 0 && can_prove(w))
-                e = bootfs_confirm(&w->fs, &w->f);
-        else if (e == 0)
-                say_step(_("%s: written and flushed; the device was not asked what GRUB would read"), w->f.path);
+        if (can_prove(w))
+                e = bootfs_overwrite(&w->fs, &w->f, new_bytes);
+        else {
+                e = envfile_overwrite(&w->f, new_bytes);
+                if (e == 0)
+                        say_step(_("%s: written and flushed; the device was not asked what GRUB would read"),
+                                 w->f.path);
+        }
         if (e < 0)
                 return envfile_explain(w->f.path, e);
         envfile_close(&w->f);
-        return bootfs_detach(&w->fs, new_bytes, size);
+        return bootfs_detach(&w->fs);
 }
 
 /* ---- list, get ---- */

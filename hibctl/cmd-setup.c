@@ -105,9 +105,7 @@ static int change_slot(struct plan *plan, struct bootfs *fs, struct envfile *f)
                 return r;
         if (!step(plan, plan->remove ? _("remove the slot from %s") : _("reserve the slot in %s"), f->path))
                 return EXIT_DONE;
-        r = envfile_overwrite(f, wanted);
-        if (r == 0)
-                r = bootfs_confirm(fs, f);
+        r = bootfs_overwrite(fs, f, wanted);
         if (r < 0)
                 return envfile_explain(f->path, r);
         return EXIT_DONE;
@@ -132,11 +130,12 @@ static int setup_slot(struct plan *plan, struct bootfs *fs)
 {
         _cleanup_envfile_ struct envfile f = ENVFILE_INIT;
         const char *why = bootfs_why_not_writable(fs);
+        bool made = envfile_is_missing(fs->env_path);
         int r;
 
         if (why && !plan->remove)
                 return no_store(_("%s: GRUB could not consume a mark there: %s (%s)"), fs->env_path, why, fs->type);
-        if (envfile_is_missing(fs->env_path)) {
+        if (made) {
                 r = make_block(plan, fs);
                 if (r != EXIT_DONE || plan->dry_run || plan->remove)
                         return r;
@@ -151,6 +150,8 @@ static int setup_slot(struct plan *plan, struct bootfs *fs)
                 return r;
         /* A new file too must be where GRUB finds it. */
         int e = bootfs_confirm(fs, &f);
+        if (e < 0 && made)
+                unlink(f.path);
         return e == 0 ? EXIT_DONE : envfile_explain(f.path, e);
 }
 
@@ -226,9 +227,10 @@ static int setup(struct plan *plan)
                 r = setup_modules(plan, &fs);
         /* New files may be in the journal only, where GRUB does not look. */
         if (r == EXIT_DONE && plan->changes > 0 && !plan->dry_run && bootfs_write_out(&fs) < 0)
-                r = fail(_("%s: cannot write its filesystem out: %m; run sync"), fs.prefix);
+                r = fail(_("%s: cannot write its filesystem out: %m; GRUB may not see what was changed; run sync"),
+                         fs.prefix);
         if (r == EXIT_DONE)
-                r = bootfs_detach(&fs, NULL, 0);
+                r = bootfs_detach(&fs);
         if (r != EXIT_DONE)
                 return r;
         if (globals.json)

@@ -302,40 +302,73 @@ int envfile_overwrite(struct envfile *f, const char *new_bytes)
 
 /* ---- a new file ---- */
 
-static int write_temporary(int fd, const char *bytes, size_t size)
+static int write_whole(int fd, const char *bytes, size_t size)
 {
         int r = pwrite_all(fd, bytes, size, 0);
 
         return r < 0 ? r : fchmod(fd, 0644) < 0 || fsync(fd) < 0 ? -errno : 0;
 }
 
-int envfile_make(const char *path, const char *bytes, size_t size)
+/* A file without a name until it is whole. -EOPNOTSUPP where the filesystem has none (vfat), -EEXIST if the name is
+ * taken. */
+static int make_nameless(const char *folder, const char *path, const char *bytes, size_t size)
 {
-        _cleanup_free_ char *temporary = xasprintf("%s.XXXXXX", path), *copy = xstrdup(path);
-        _cleanup_close_ int folder = open(dirname(copy), O_RDONLY | O_DIRECTORY | O_CLOEXEC), fd = -1;
+        _cleanup_close_ int fd = open(folder, O_RDWR | O_TMPFILE | O_CLOEXEC, 0600);
+        _cleanup_free_ char *self = NULL;
         int r;
 
-        if (folder < 0)
-                return -errno;
-        if (is_frozen(folder))
-                return -EBUSY;
-        fd = mkostemp(temporary, O_CLOEXEC);
+        if (fd < 0)
+                return errno == EISDIR || errno == EINVAL ? -EOPNOTSUPP : -errno;
+        r = write_whole(fd, bytes, size);
+        self = xasprintf("/proc/self/fd/%d", fd);
+        if (r == 0 && linkat(AT_FDCWD, self, AT_FDCWD, path, AT_SYMLINK_FOLLOW) < 0)
+                r = -errno;
+        return r;
+}
+
+/* The name is always the same, so that what a killed run leaves behind is used up by the next one. */
+static int make_and_rename(const char *path, const char *bytes, size_t size)
+{
+        _cleanup_free_ char *temporary = xasprintf("%s.hibctl-new", path);
+        _cleanup_close_ int fd = -1;
+        int r;
+
+        unlink(temporary);
+        fd = open(temporary, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
         if (fd < 0)
                 return -errno;
-        r = write_temporary(fd, bytes, size);
+        r = write_whole(fd, bytes, size);
         if (r == 0 && rename(temporary, path) < 0)
                 r = -errno;
-        if (r < 0) {
+        if (r < 0)
                 unlink(temporary);
+        return r;
+}
+
+int envfile_make(const char *path, const char *bytes, size_t size)
+{
+        _cleanup_free_ char *copy = xstrdup(path);
+        const char *folder = dirname(copy);
+        _cleanup_close_ int fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        int r;
+
+        if (fd < 0)
+                return -errno;
+        if (is_frozen(fd))
+                return -EBUSY;
+        r = make_nameless(folder, path, bytes, size);
+        if (r == -EOPNOTSUPP || r == -EEXIST)
+                r = make_and_rename(path, bytes, size);
+        if (r < 0)
                 return r;
-        }
-        return fsync(folder) < 0 ? -errno : 0;
+        return fsync(fd) < 0 ? -errno : 0;
 }
 
 int envfile_explain(const char *path, int error)
 {
         switch (error) {
         case -ESTALE:
+        case -EAGAIN:
                 return fail(
                         _("%s: what GRUB would read is not what was written; another program changed it at the same "
                           "time, try again"),

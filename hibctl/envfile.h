@@ -54,7 +54,8 @@ int envfile_overwrite(struct envfile *f, const char *new_bytes);
 /* Says what a negative errno of the functions here, or of bootfs_confirm, means for PATH. Returns an exit status. */
 int envfile_explain(const char *path, int error);
 
-/* Makes a new file with SIZE bytes: a temporary file in the same folder, flushed, renamed. 0 or a negative errno. */
+/* Makes a new file with SIZE bytes, or replaces one: it gets its name when it is whole and flushed. 0 or a negative
+ * errno. */
 int envfile_make(const char *path, const char *bytes, size_t size);
 
 #endif

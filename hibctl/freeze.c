@@ -116,13 +116,14 @@ static int start_guard(struct freeze *f)
         return 0;
 }
 
-static int stop_guard(struct freeze *f)
+/* THAWED: it need not. Else it is left alone with the job, and waited for. */
+static int stop_guard(struct freeze *f, bool thawed)
 {
         int status = 0;
         char byte = 0;
 
         /* SIGPIPE is ignored in this program: a guard that is gone shows in its exit status. */
-        while (write(f->to_guard, &byte, 1) < 0 && errno == EINTR)
+        while (thawed && write(f->to_guard, &byte, 1) < 0 && errno == EINTR)
                 ;
         close(f->to_guard);
         f->to_guard = -1;
@@ -142,7 +143,7 @@ int freeze_begin(struct freeze *f, int fd)
                 return r;
         if (ioctl(fd, FIFREEZE, 0) < 0) {
                 r = errno == ENOTTY ? -EOPNOTSUPP : -errno;
-                stop_guard(f);
+                stop_guard(f, /* thawed= */ true);
                 return r;
         }
         f->frozen = 1;
@@ -158,7 +159,7 @@ int freeze_end(struct freeze *f)
         f->frozen = 0;
         if (ioctl(f->fd, FITHAW, 0) < 0)
                 r = -errno;
-        s = stop_guard(f);
         /* EINVAL: it was not frozen any more, which is what the guard's status says too. */
+        s = stop_guard(f, /* thawed= */ r == 0);
         return s < 0 ? s : r;
 }

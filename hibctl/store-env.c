@@ -19,8 +19,6 @@
 static struct {
         struct bootfs fs;
         bool attached;
-        char *written; /* the whole block, after a write; owned */
-        size_t size;
 } env;
 
 static int slot_problem(const struct envfile *f, enum slot_status slot)
@@ -84,55 +82,28 @@ static int env_read(struct reading *out)
 
 /* ---- writing ---- */
 
-/* Overwrites the slot and proves it; puts the old bytes back if it cannot be proved. -EAGAIN: the block changed under
- * us; start again. */
-static int overwrite_slot(struct bootfs *fs, struct envfile *f, const char text[MARK_WIDTH])
-{
-        _cleanup_free_ char *old_block = NULL, *new_block = NULL;
-        enum slot_status slot;
-        size_t at;
-        int r;
-
-        if (!f->sound)
-                return unsound(f);
-        slot = slot_find(&f->block, &at);
-        if (slot != SLOT_FOUND)
-                return slot_problem(f, slot);
-
-        old_block = xmalloc(f->block.size);
-        new_block = xmalloc(f->block.size);
-        memcpy(old_block, f->buf, f->block.size);
-        memcpy(new_block, f->buf, f->block.size);
-        memcpy(new_block + at, text, MARK_WIDTH);
-
-        r = envfile_overwrite(f, new_block);
-        if (r < 0)
-                return r == -ESTALE ? -EAGAIN : envfile_explain(f->path, r);
-        r = bootfs_confirm(fs, f);
-        if (r < 0) {
-                int undone = envfile_overwrite(f, old_block);
-                int status = envfile_explain(f->path, r);
-                if (undone < 0)
-                        say_error(_("%s: the old mark could not be put back: %s"), f->path, strerror(-undone));
-                return status;
-        }
-        return EXIT_DONE;
-}
-
+/* -EAGAIN: the block changed under us; start again. */
 static int write_once(const char text[MARK_WIDTH])
 {
         _cleanup_envfile_ struct envfile f = ENVFILE_INIT;
+        _cleanup_free_ char *new_block = NULL;
+        enum slot_status slot;
+        size_t at;
         int r = envfile_open(&f, env.fs.env_path, /* for_writing= */ true);
 
-        if (r == EXIT_DONE)
-                r = overwrite_slot(&env.fs, &f, text);
-        if (r == EXIT_DONE) {
-                free(env.written);
-                env.size = f.block.size;
-                env.written = xmalloc(env.size);
-                memcpy(env.written, f.buf, env.size);
-        }
-        return r;
+        if (r != EXIT_DONE)
+                return r;
+        if (!f.sound)
+                return unsound(&f);
+        slot = slot_find(&f.block, &at);
+        if (slot != SLOT_FOUND)
+                return slot_problem(&f, slot);
+
+        new_block = xmalloc(f.block.size);
+        memcpy(new_block, f.buf, f.block.size);
+        memcpy(new_block + at, text, MARK_WIDTH);
+        r = bootfs_overwrite(&env.fs, &f, new_block);
+        return r == 0 || r == -EAGAIN ? r : envfile_explain(f.path, r);
 }
 
 static int env_write(const char text[MARK_WIDTH])
@@ -168,11 +139,9 @@ static int env_open(bool for_writing)
 
 static int env_close(void)
 {
-        int r = env.attached ? bootfs_detach(&env.fs, env.written, env.size) : EXIT_DONE;
+        int r = env.attached ? bootfs_detach(&env.fs) : EXIT_DONE;
 
         bootfs_release(&env.fs);
-        free(env.written);
-        env.written = NULL;
         env.attached = false;
         release_signals();
         return r;
