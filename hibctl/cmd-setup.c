@@ -146,11 +146,11 @@ static int setup_slot(struct plan *plan, struct bootfs *fs)
         if (!f.sound)
                 return plan->remove ? EXIT_DONE : cannot_reserve(f.path, ENVBLK_BROKEN);
         r = change_slot(plan, fs, &f);
-        if (r != EXIT_DONE || plan->dry_run)
+        if (r != EXIT_DONE || plan->dry_run || !made)
                 return r;
         /* A new file too must be where GRUB finds it. */
         int e = bootfs_confirm(fs, &f);
-        if (e < 0 && made)
+        if (e < 0)
                 unlink(f.path);
         return e == 0 ? EXIT_DONE : envfile_explain(f.path, e);
 }
