@@ -32,6 +32,9 @@ static struct hibresume_config config;
 static struct hibresume_findings shown;
 static int probed;
 
+/* A session was to be resumed since GRUB was started.  */
+static int tried;
+
 /* ---- options of probe ---- */
 
 static void
@@ -134,6 +137,17 @@ parse_options (int argc, char **argv)
 
 /* ---- the subcommands ---- */
 
+/* A mark that is armed after an attempt could not be taken.  Then a person may
+   still choose the session, but nothing happens by itself: no loop.  */
+static void
+only_once (struct judgement *judgement)
+{
+  if (! tried || judgement->verdict != VERDICT_RESUME)
+    return;
+  judgement->verdict = VERDICT_OFFER;
+  judgement->reason = REASON_CANNOT_CONSUME;
+}
+
 /* grub.cfg goes on whatever comes out, so the variables are always set.  */
 static grub_err_t
 do_probe (int argc, char **argv)
@@ -147,6 +161,7 @@ do_probe (int argc, char **argv)
     hibresume_assess (&config, &shown);
   else
     shown.judgement.source = HIBRESUME_N_CLAIMS;
+  only_once (&shown.judgement);
   probed = ! err;
   hibresume_tell (&config, &shown);
   grub_error_pop ();
@@ -183,14 +198,13 @@ look_again (struct hibresume_findings *now)
 /* The mark is consumed before anything is started: whatever happens next, the
    machine will not try by itself again.  */
 static grub_err_t
-consume (const struct hibresume_findings *now,
-	 const struct hibresume_claim *claim)
+consume (const struct hibresume_claim *claim)
 {
   if (claim->facts.kind != SOURCE_ENV || claim->facts.state != MARK_ARMED)
     return GRUB_ERR_NONE;
   if (hibresume_env_take (config.env) == GRUB_ERR_NONE)
     return GRUB_ERR_NONE;
-  if (now->judgement.verdict == VERDICT_RESUME)
+  if (shown.judgement.verdict == VERDICT_RESUME)
     return grub_errno;
   /* A person chose this entry, so it is no loop.  */
   grub_print_error ();
@@ -208,8 +222,9 @@ do_resume (int argc, char **argv)
   grub_memset (&now, 0, sizeof (now));
   err = look_again (&now);
   claim = hibresume_deciding (&now);
+  tried = 1;
   if (! err)
-    err = consume (&now, claim);
+    err = consume (claim);
   if (! err)
     err = hibresume_handover (claim, argc, argv);
   hibresume_forget (&now);

@@ -150,8 +150,10 @@ static int setup_slot(struct plan *plan, struct bootfs *fs)
                 return r;
         /* A new file too must be where GRUB finds it. */
         int e = bootfs_confirm(fs, &f);
-        if (e < 0)
+        if (e < 0) {
                 unlink(f.path);
+                bootfs_write_out(fs); /* best effort: else GRUB still finds it */
+        }
         return e == 0 ? EXIT_DONE : envfile_explain(f.path, e);
 }
 

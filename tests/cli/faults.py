@@ -7,7 +7,7 @@ import subprocess
 from collections import Counter
 from typing import NamedTuple
 
-from .rig import PATH, Result
+from .rig import OWN_LOCK, PATH, Result
 
 # Calls that leave something outside the process in another state than before.
 _CHANGING = re.compile(r"""
@@ -37,7 +37,7 @@ class Call(NamedTuple):
 
 def calls(argv, log):
     """The system calls that the tool's main process makes in one good run, from the lock on."""
-    done = subprocess.run(["strace", "-f", "-qq", "-o", log, *argv], env={"PATH": PATH, "LC_ALL": "C"}, check=False,
+    done = subprocess.run([*OWN_LOCK, "strace", "-f", "-qq", "-o", log, *argv], env={"PATH": PATH, "LC_ALL": "C"}, check=False,
                           capture_output=True, stdin=subprocess.DEVNULL, timeout=60)
     assert done.returncode == 0, done.stderr
     counts, found, process, locked = Counter(), [], None, False
@@ -74,7 +74,7 @@ def points_for_signals(found):
 def inject(argv, call, what, seconds=30):
     """Runs the tool with a fault at that call. Ends when all of its processes have ended."""
     quick = ["--seccomp-bpf"] if what.startswith("error") else []  # it loses signals
-    command = ["strace", "-f", "-qq", "-o", "/dev/null", *quick, "-e", f"trace={call.name}",
+    command = [*OWN_LOCK, "strace", "-f", "-qq", "-o", "/dev/null", *quick, "-e", f"trace={call.name}",
                "-e", f"inject={call.name}:{what}:when={call.number}", *argv]
     done = subprocess.run(command, env={"PATH": PATH, "LC_ALL": "C"}, check=False, capture_output=True,
                           stdin=subprocess.DEVNULL, timeout=seconds)

@@ -6,6 +6,7 @@ import contextlib
 import fcntl
 import json
 import os
+import re
 import shutil
 import struct
 import subprocess
@@ -141,8 +142,14 @@ class Scratch:
         self.undo.callback(run, "fsfreeze", "-u", folder, check=False)
 
 
+def mount_points():
+    """In the order in which they were mounted; the kernel writes spaces and such as octal numbers."""
+    fields = (line.split()[4] for line in Path("/proc/self/mountinfo").read_text().splitlines())
+    return [re.sub(r"\\([0-7]{3})", lambda code: chr(int(code[1], 8)), field) for field in fields]
+
+
 def is_mounted(folder):
-    return any(line.split()[4] == str(folder) for line in Path("/proc/self/mountinfo").read_text().splitlines())
+    return str(folder) in mount_points()
 
 
 def unmount(folder):
@@ -166,8 +173,7 @@ def sweep():
 
 
 def _remove(folder):
-    mounts = [line.split()[4] for line in Path("/proc/self/mountinfo").read_text().splitlines()]
-    for mount in reversed([mount for mount in mounts if mount.startswith(f"{folder}/")]):
+    for mount in reversed([mount for mount in mount_points() if mount.startswith(f"{folder}/")]):
         run("fsfreeze", "-u", mount, check=False)
         run("umount", mount, check=False)
     for line in run("losetup", "--list", "--noheadings", "--output", "NAME,BACK-FILE").stdout.decode().splitlines():
@@ -257,6 +263,15 @@ def place_on_device(path):
     return block * size
 
 
+def write_device(device, at, data):
+    """Through the device, so that what the kernel caches of it is right, and to its end."""
+    with open(device, "r+b") as file:
+        file.seek(at)
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+
+
 def write_raw(filesystem, at, data):
     """Writes bytes of a mounted filesystem's device behind its back."""
     with filesystem.image.open("r+b") as image:
@@ -277,12 +292,7 @@ class Swap:
         self.device = scratch.loop(self.image)
 
     def write(self, at, data):
-        """Through the device, so that what the kernel caches of it is right."""
-        with open(self.device, "r+b") as file:
-            file.seek(at)
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
+        write_device(self.device, at, data)
 
     def read(self, at, size):
         return self.image.read_bytes()[at : at + size]
@@ -340,7 +350,7 @@ class Machine:
         if layout != "root":
             self.write("etc/fstab", f"UUID={self.fs.uuid} /boot {self.fs.type} defaults 0 2\n")
         if layout == "fstab":
-            run("umount", self.root / "boot")
+            self.unmount()
         self.swap = Swap(scratch)
         self.resume_from(self.swap.device)
 
@@ -386,7 +396,12 @@ class Machine:
         try:
             yield
         finally:
-            run("umount", self.root / "boot")
+            self.unmount()
+
+    def unmount(self):
+        """For good: a namespace that somebody has just made holds a copy of every mount for as long as it lives."""
+        run("umount", self.root / "boot")
+        self.fs.wait_until_unused(30)
 
     def put_block(self, data):
         """Writes the whole file anew and makes sure that GRUB reads it."""
@@ -412,6 +427,14 @@ class Machine:
     def folder_listing(self):
         with self.mounted():
             return sorted(str(path.relative_to(self.grub)) for path in self.grub.rglob("*"))
+
+
+def overwrite(path, data):
+    """In place and flushed: enough for GRUB to read it if it knows the file's blocks already."""
+    with open(path, "r+b") as file:
+        file.write(data)
+        file.flush()
+        os.fdatasync(file.fileno())
 
 
 def settle_filesystem(path):

@@ -290,9 +290,7 @@ def test_partition_instead_of_a_uuid(machine, scratch):
     run("mkswap", "-q", "-U", "clear", partition)
     uuid = run("blkid", "-p", "-o", "value", "-s", "PART_ENTRY_UUID", partition).stdout.decode().strip()
     assert marked(machine, f"--image={partition}")["image"] == f"PARTUUID={uuid}"
-    with open(partition, "r+b") as device:
-        device.seek(4076)
-        device.write(b"SWAPSPACE2S1SUSPEND\0")
+    rig.write_device(partition, 4076, b"SWAPSPACE2S1SUSPEND\0")
     assert machine.status()["verdict"] == "resume"
 
 

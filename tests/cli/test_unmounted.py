@@ -190,9 +190,7 @@ def test_dirty_filesystem_is_refused(unmounted, scratch):
 def test_other_signs_of_dirt(unmounted, field, value, width):
     machine = unmounted
     at = {"s_last_orphan": 0x4E8, "s_state error": 0x43A, "s_state": 0x43A}[field]
-    with open(machine.fs.device, "r+b") as device:
-        device.seek(at)
-        device.write(value.to_bytes(width, "little"))
+    rig.write_device(machine.fs.device, at, value.to_bytes(width, "little"))
     before = digest(machine)
     machine("mark").says_no(3, machine.fs.device, "fsck")
     assert digest(machine) == before
@@ -201,8 +199,7 @@ def test_other_signs_of_dirt(unmounted, field, value, width):
 def test_ambiguous_filesystem_is_refused(unmounted):
     """The signatures of two filesystems: mounting the wrong one would be the end of the other."""
     machine = unmounted
-    with open(machine.fs.device, "r+b") as device:
-        device.write(b"hsqs".ljust(28, b"\0") + b"\4\0")  # squashfs, version 4
+    rig.write_device(machine.fs.device, 0, b"hsqs".ljust(28, b"\0") + b"\4\0")  # squashfs, version 4
     found = run("blkid", "-p", machine.fs.device, check=False)
     assert found.returncode == 8 and b"ambivalent" in found.stderr, found
     before = digest(machine)

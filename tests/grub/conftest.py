@@ -15,6 +15,10 @@ import pytest
 from . import rig
 
 
+def pytest_configure(config):
+    config.addinivalue_line("markers", "slow: takes minutes; left out of a quick run")
+
+
 @pytest.fixture(scope="session")
 def scratch():
     folder = rig.scratch_folder()

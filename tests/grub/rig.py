@@ -13,6 +13,8 @@ import tempfile
 import time
 from pathlib import Path
 
+from . import nbd
+
 TOP = Path(__file__).resolve().parents[2]
 CACHE = Path(os.environ.get("HIBCTL_DEV_CACHE", "/var/cache/hibctl-dev"))
 GRUB_SOURCE = Path(os.environ.get("HIBCTL_GRUB_SOURCE", CACHE / "grub"))
@@ -125,19 +127,36 @@ def dummy_kernel(folder):
 # ---- disks ----
 
 
-def ext4(folder, files, size, ident, name="ext4"):
-    """An ext4 filesystem with FILES ({path: content}) in it, as bytes. No journal: GRUB would not replay it."""
-    tree, image = folder / f"{name}.tree", folder / f"{name}.img"
+def _lay_out(tree, files):
+    """Writes FILES ({path: content}) under the folder TREE: bytes, another file's Path, or the size of a hole."""
+    tree.mkdir()
     for path, content in files.items():
         target = tree / path.lstrip("/")
         target.parent.mkdir(parents=True, exist_ok=True)
         if isinstance(content, Path):
             shutil.copy(content, target)
-        elif isinstance(content, int):  # a file of that size, all of it a hole
+        elif isinstance(content, int):
             with open(target, "wb") as f:
                 f.truncate(content)
         else:
             target.write_bytes(content)
+
+
+def fat(folder, files, size, ident):
+    """A FAT filesystem with FILES in it, as bytes. IDENT is its UUID: 1234-ABCD."""
+    tree, image = folder / "fat.tree", folder / "fat.img"
+    _lay_out(tree, files)
+    image.write_bytes(bytes(size))
+    run("mkfs.vfat", "-i", ident.replace("-", ""), image)
+    run("mcopy", "-s", "-i", image, *sorted(tree.iterdir()), "::")
+    shutil.rmtree(tree)
+    return image.read_bytes()
+
+
+def ext4(folder, files, size, ident, name="ext4"):
+    """An ext4 filesystem with FILES in it, as bytes. No journal: GRUB would not replay it."""
+    tree, image = folder / f"{name}.tree", folder / f"{name}.img"
+    _lay_out(tree, files)
     image.unlink(missing_ok=True)
     with open(image, "wb") as f:
         f.truncate(size)
@@ -228,14 +247,14 @@ _ESCAPES = re.compile(rb"\x1b\[[0-9;?=]*[A-Za-z]|\r")
 class Boot:
     """QEMU with disks. Reads the serial line until GRUB halts, the kernel ends, or a text appears; can type."""
 
-    def __init__(self, disks, read_only=False, extra=()):
+    def __init__(self, disks, read_only=False, extra=(), address="file={}"):
         argv = ["qemu-system-x86_64", "-M", "q35", "-m", "128", "-accel", "tcg", "-nodefaults", "-display", "none",
                 "-serial", "stdio", "-no-reboot", "-device", "isa-debug-exit,iobase=0xf4,iosize=0x04", *extra]
         for i, disk in enumerate(disks):
             # AHCI, because SeaBIOS sleeps over each request to virtio, up to 55 ms; but it cannot be read-only.
             device = f"virtio-blk-pci,drive=d{i}" if read_only else f"ide-hd,drive=d{i},bus=ide.{i}"
             mode = "on" if read_only else "off"
-            argv += ["-drive", f"if=none,id=d{i},format=raw,cache=unsafe,readonly={mode},file={disk}", "-device", device]
+            argv += ["-drive", f"if=none,id=d{i},format=raw,cache=unsafe,readonly={mode},{address.format(disk)}", "-device", device]
         self.process = subprocess.Popen([str(arg) for arg in argv], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
                                         stderr=subprocess.STDOUT)
         self.raw = b""
@@ -289,4 +308,10 @@ def boot(*disks):
 def boot_read_only(disk):
     """The same with a disk that refuses every write."""
     with Boot([disk], read_only=True) as machine:
+        return machine.wait_end()
+
+
+def boot_deceived(disk, socket):
+    """The same with a disk that takes every write and keeps none."""
+    with nbd.ForgetfulServer(disk, socket), Boot([socket], address="file.driver=nbd,file.path={}") as machine:
         return machine.wait_end()

@@ -115,6 +115,19 @@ def test_disk_that_fails_to_write(make_disk):
     assert disk.content() == before
 
 
+def test_disk_that_forgets(make_disk, workdir):
+    """It says that all is written; but when it is asked again, the mark is armed as before. So nothing is started."""
+    disk = make_disk(marks.slot(mark().text()), "hibresume resume ro", "boot", "hibresume discard",
+                     'echo "NORESUME|$hib_noresume|$?|"')
+    said = rig.boot_deceived(disk.path, workdir / "socket")
+    assert "VERDICT|resume|ready|" in said
+    assert "grubenv: the mark was written, but the disk does not hold it." in said
+    assert "you need to load the kernel first." in said
+    assert f"UUID={IMAGE}: the swap signature was written, but the device does not hold it." in said
+    assert re.search(r"NORESUME\|noresume\|[1-9]", said)
+    assert "END" in said and not started(said)
+
+
 def refused(make_disk, meanwhile, env=None):
     disk = make_disk(env or marks.slot(mark().text()), *meanwhile, "hibresume resume ro", "boot")
     said = rig.boot(disk.path)
@@ -195,12 +208,13 @@ def changed(before, replacements):
 @pytest.mark.parametrize("state", ["armed", "taken"])
 def test_discard(make_disk, state, page):
     area, text = marks.image_area(IMAGE, MIB, page), mark(state=state, page_size=page).text()
-    disk = make_disk(marks.slot(text, *VARIABLES), "hibresume discard", 'echo "NORESUME|$hib_noresume|"',
+    disk = make_disk(marks.slot(text, *VARIABLES), "hibresume discard", 'echo "NORESUME|$hib_noresume|$hib_mark|"',
                      "hibresume probe", 'echo "AGAIN|$hib_verdict|$hib_reason|"', parts=[("swap", area, None)])
     before = disk.content()
     said = rig.boot(disk.path)
     assert "error" not in said
-    assert "NORESUME||" in said and "AGAIN|normal|nothing|" in said
+    # The variable that save_env needed is not left behind.
+    assert "NORESUME|||" in said and "AGAIN|normal|nothing|" in said
     assert disk.content() == changed(before, [(area, restored(area, page)), (text, marks.empty())])
 
 
@@ -235,11 +249,11 @@ def test_discard_leaves_other_images_alone(make_disk):
 def test_discard_stale_mark(make_disk):
     """There is no image: only the mark goes."""
     area = marks.swap_area(IMAGE, MIB)
-    disk = make_disk(marks.slot(mark().text()), "hibresume discard", 'echo "NORESUME|$hib_noresume|"',
-                     parts=[("swap", area, None)])
+    disk = make_disk(marks.slot(mark().text()), "set hib_mark=mine", "hibresume discard",
+                     'echo "NORESUME|$hib_noresume|$hib_mark|"', parts=[("swap", area, None)])
     before = disk.content()
     said = rig.boot(disk.path)
-    assert "error" not in said and "NORESUME||" in said
+    assert "error" not in said and "NORESUME||mine|" in said
     assert disk.content() == changed(before, [(mark().text(), marks.empty())])
 
 

@@ -36,22 +36,6 @@ halt
 """
 
 
-def fat(folder, files, size):
-    """A FAT filesystem with FILES in it, as bytes."""
-    image, tree = folder / "fat.img", folder / "fat.tree"
-    image.write_bytes(bytes(size))
-    rig.run("mkfs.vfat", "-i", FAT_UUID.replace("-", ""), image)
-    for path, content in files.items():
-        target = tree / path.lstrip("/")
-        target.parent.mkdir(parents=True, exist_ok=True)
-        if isinstance(content, rig.Path):
-            shutil.copy(content, target)
-        else:
-            target.write_bytes(content)
-    rig.run("mcopy", "-s", "-i", image, *sorted(tree.iterdir()), "::")
-    return image.read_bytes()
-
-
 @pytest.fixture
 def disk(workdir, scratch):
     module = rig.module_under_test(scratch, PLATFORM)
@@ -63,7 +47,7 @@ def disk(workdir, scratch):
              "/boot/grub/grubenv": marks.slot(text()), "/other.mod": workdir / "other.mod"}
     files |= rig.grub_files(module, PLATFORM)
     path = workdir / "disk.img"
-    rig.partitioned(path, "gpt", [("esp", fat(workdir, files, 32 * MIB), None),
+    rig.partitioned(path, "gpt", [("esp", rig.fat(workdir, files, 32 * MIB, FAT_UUID), None),
                                   ("swap", marks.image_area(IMAGE, MIB), None),
                                   ("swap", marks.image_area(OTHER, MIB), None)])
     return path

@@ -133,18 +133,32 @@ def test_after_a_failure_the_normal_menu(make_disk, with_module):
     assert disk.content() == before.replace(text, taken)
 
 
+def play_read_only(disk, *steps):
+    with rig.Boot([disk.path], read_only=True) as machine:
+        for text, keys in steps:
+            machine.wait_for(text)
+            machine.type(keys)
+        return machine.wait_end()
+
+
 @both_paths
 def test_mark_that_cannot_be_taken(make_disk, with_module):
     """It stays armed, but the next menu does not try again by itself: no loop, not even with countdowns."""
     disk = make_disk(marks.slot(mark().text()), with_module)
     before = disk.content()
-    with rig.Boot([disk.path], read_only=True) as machine:
-        machine.wait_for(FAILED)
-        machine.type(ESC)
-        said = machine.wait_end()
+    said = play_read_only(disk, (FAILED, ESC))
     assert f"First *Second Third {RESUME} {DISCARD}" in menu(said)
     assert normal(said)
     assert disk.content() == before
+
+
+@both_paths
+def test_mark_that_cannot_be_taken_and_a_person(make_disk, with_module):
+    """Who may have the session all the same."""
+    disk = make_disk(marks.slot(mark().text()), with_module, GRUB_TIMEOUT="-1")
+    said = play_read_only(disk, (FAILED, ESC), ("Press ESC for the menu", ESC), ("*Second", DOWN), ("*Third", DOWN),
+                          ("*" + RESUME, b""), ("First", b"\r"))
+    assert resumed(said)
 
 
 # ---- somebody does ----

@@ -2,7 +2,9 @@
 # Copyright (C) 2026 The hibctl authors
 """What `hibresume probe' finds out, in real GRUB: one boot, many environment blocks and devices."""
 
+import io
 import re
+import tarfile
 
 import pytest
 
@@ -17,8 +19,9 @@ BIG_PAGES = "aaaaaaaa-0000-4000-8000-000000000004"
 TWICE = "aaaaaaaa-0000-4000-8000-000000000005"
 WITH_FILE = "aaaaaaaa-0000-4000-8000-000000000006"
 FS_TWICE = "aaaaaaaa-0000-4000-8000-000000000007"
+FAT = "1234-ABCD"
 NOWHERE = "aaaaaaaa-0000-4000-8000-0000000000ff"
-GPT_PART = "bbbbbbbb-1234-4678-9abc-0123456789ab"
+GPT_PART = "b1c2d3e4-1234-4678-9abc-0123456789ab"
 MBR_DISK = "c0ffee42"
 
 
@@ -79,6 +82,9 @@ CASES = {
     "armed, kernel's filesystem there twice": (block(fs_uuid=FS_TWICE), "", "normal", "kernel-gone", None),
     "armed, kernel on another filesystem": (
         block(fs_uuid=WITH_FILE, kernel="/vmlinuz", initrd="-"), "", "resume", "ready", None),
+    # GRUB has not loaded the driver for it yet.
+    "armed, kernel on a FAT filesystem": (
+        block(fs_uuid=FAT, kernel="/vmlinuz", initrd="-"), "", "resume", "ready", None),
     "armed, device not to be seen": (block(f"UUID={NOWHERE}", verify="hint"), "", "resume", "ready-hint", None),
     "taken, image there": (block(state="taken"), "", "offer", "tried", None),
     "taken, image gone": (block(f"UUID={PLAIN}", state="taken"), "", "normal", "spent", None),
@@ -133,7 +139,8 @@ CASES = {
         block(f"UUID={PLAIN}"), configured(f"UUID={NOWHERE}"), "normal", "stale", f"UUID={PLAIN}"),
 }
 
-LOOPED = "armed, cannot be written"
+# Blocks that are read but cannot be written: on a disk that is a file, in a filesystem that save_env must not touch.
+NOT_WRITABLE = {"loop": "(loop)/env", "tar": "(hd0,gpt13)/env"}
 
 # What grub.cfg can get wrong: said in words, and the variables are there all the same.
 WRONG_OPTIONS = {
@@ -154,6 +161,16 @@ def swap_file_fs(scratch):
     at = data.index(b"S1SUSPEND\0") + 10 - 4096
     assert at % 4096 == 0 and at > 0
     return data, at // 4096
+
+
+def tar_archive(files):
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w", format=tarfile.USTAR_FORMAT) as tar:
+        for name, content in files.items():
+            entry = tarfile.TarInfo(name)
+            entry.size = len(content)
+            tar.addfile(entry, io.BytesIO(content))
+    return out.getvalue()
 
 
 def mbr_disk(path):
@@ -196,10 +213,10 @@ def told(scratch, module):
                 env = marks.slot(armed(f"UUID={WITH_FILE}", offset=offset).text())
             files[f"/env/{i}"] = env
         config.append(probe_commands(name, options.replace("--offset -1", f"--offset {offset}"), i))
-    # A block that GRUB reads but cannot write: in a filesystem in a file.
+    # Blocks that GRUB reads but cannot write.
     files["/loop.img"] = rig.ext4(folder, {"/env": block()}, MIB, NOWHERE)
-    config += ["loopback loop /loop.img", probe_commands(LOOPED, "", "x").replace("(hd0,gpt2)/env/x", "(loop)/env"),
-               "loopback -d loop"]
+    config += ["loopback loop /loop.img", probe_commands("loop", "", "x").replace("(hd0,gpt2)/env/x", NOT_WRITABLE["loop"]),
+               "loopback -d loop", probe_commands("tar", "", "x").replace("(hd0,gpt2)/env/x", NOT_WRITABLE["tar"])]
     config += [probe_commands(name, options, "none") for name, (options, _) in WRONG_OPTIONS.items()]
     config += ["hibresume", "hibresume sleep", "hibresume discard x", "echo END", "halt"]
     files["/boot/grub/grub.cfg"] = "\n".join(config).encode()
@@ -215,6 +232,8 @@ def told(scratch, module):
         ("linux", with_file, None),
         ("linux", twice, None),
         ("linux", twice, None),
+        ("linux", rig.fat(folder, {"/vmlinuz": b"kernel"}, MIB, FAT), None),
+        ("linux", tar_archive({"env": block()}), None),
         ("swap", marks.image_area(NOWHERE[:-2] + "aa", MIB), f"uuid={GPT_PART}"),
     ], fs_size=32 * MIB)
     second = folder / "second.img"
@@ -252,10 +271,11 @@ def test_case(told, name):
         assert (said["time"], said["release"]) == ("", "")
 
 
-def test_not_writable(told):
-    said = said_of(told, LOOPED)
+@pytest.mark.parametrize("name", NOT_WRITABLE)
+def test_not_writable(told, name):
+    said = said_of(told, name)
     assert (said["verdict"], said["reason"]) == ("offer", "cannot-consume")
-    assert said["words"].startswith("(loop)/env: ")
+    assert said["words"].startswith(f"{NOT_WRITABLE[name]}: ")
 
 
 @pytest.mark.parametrize("name", WRONG_OPTIONS)

@@ -154,13 +154,14 @@ static void test_short_buffers(void **state)
 static void test_impossible_page_sizes(void **state)
 {
         static const uint32_t sizes[] = { 0, 1, 10, 512, 1024, 2048, 4095, 65537, 131072, 0x80000000, UINT32_MAX };
-        static uint8_t area[IMAGE_PAGE_MAX];
+        static uint8_t area[2 * IMAGE_PAGE_MAX];
         struct image_header h;
 
         (void)state;
         memset(area, 0, sizeof(area));
         for (size_t at = 0; at + 10 <= sizeof(area); at += 10) /* whatever place is looked at, 10 bytes may fit */
                 memcpy(area + at, "S1SUSPEND\0", 10);
+        memcpy(area + sizeof(area) - 10, "S1SUSPEND\0", 10);
         for (size_t i = 0; i < N_OF(sizes); i++) {
                 soil(&h);
                 assert_int_equal(image_probe_page((uint8_t *)guard_place(&guard, area, sizeof(area), false),
@@ -508,6 +509,6 @@ int main(void)
                 cmocka_unit_test(test_real_mkswap),
         };
 
-        guard_init(&guard, IMAGE_PAGE_MAX);
+        guard_init(&guard, 2 * IMAGE_PAGE_MAX);
         return cmocka_run_group_tests_name("image", tests, NULL, NULL);
 }

@@ -7,6 +7,7 @@
 
 #include "mark/verdict.h"
 #include "prng.h"
+#include "refmark.h"
 
 #define ANY (-1)
 #define MARKED (-2) /* kind: any that holds a mark */
@@ -489,6 +490,83 @@ static void test_a_tried_image_stops_the_search(void **state)
         }
 }
 
+/* ---- reading a block ---- */
+
+/* A block of BEFORE, the mark that TEXT holds (if any), AFTER, and padding. */
+static struct envblk make_block(const char *before, const char *mark, const char *after)
+{
+        static char buf[2048];
+        size_t n = (size_t)snprintf(buf, sizeof(buf), "%s%s", ENVBLK_SIGNATURE, before);
+
+        if (mark)
+                n += (size_t)snprintf(buf + n, sizeof(buf) - n, "hib_mark=%.*s\n", MARK_WIDTH, mark);
+        n += (size_t)snprintf(buf + n, sizeof(buf) - n, "%s", after);
+        memset(buf + n, '#', sizeof(buf) - n);
+
+        struct envblk block;
+        assert_true(envblk_open(&block, buf, sizeof(buf)));
+        return block;
+}
+
+static void test_read_block(void **state)
+{
+        struct refmark good = REF_GOOD, future = REF_GOOD, field = REF_GOOD, unknown = REF_GOOD, blank = REF_EMPTY;
+        char armed[MARK_WIDTH], next[MARK_WIDTH], wrong[MARK_WIDTH], torn[MARK_WIDTH], odd[MARK_WIDTH],
+                empty[MARK_WIDTH];
+
+        (void)state;
+        future.magic = "hib2";
+        field.field[REF_KERNEL] = "/boot/../vmlinuz";
+        unknown.state = "ready";
+        ref_write(&good, armed);
+        ref_write(&future, next);
+        ref_write(&field, wrong);
+        ref_write(&unknown, odd);
+        ref_write(&blank, empty);
+        memcpy(torn, armed, MARK_WIDTH);
+        torn[200] ^= 1;
+
+        const struct {
+                const char *what, *before, *mark, *after;
+                enum source_status status;
+                enum slot_status slot;
+        } blocks[] = {
+                { "a mark", "", armed, "a=1\n", SOURCE_VALID, SLOT_FOUND },
+                { "the empty mark", "", empty, "", SOURCE_VALID, SLOT_FOUND },
+                { "no slot", "a=1\n", NULL, "", SOURCE_ABSENT, SLOT_MISSING },
+                { "a newer format", "", next, "", SOURCE_FUTURE, SLOT_FOUND },
+                { "a wrong field", "", wrong, "", SOURCE_DAMAGED, SLOT_FOUND },
+                { "an unknown state", "", odd, "", SOURCE_DAMAGED, SLOT_FOUND },
+                { "a wrong checksum", "", torn, "", SOURCE_DAMAGED, SLOT_FOUND },
+                { "two of them", "", armed, "hib_mark=\n", SOURCE_DAMAGED, SLOT_DUPLICATE },
+                { "another width", "hib_mark=hib1 armed\n", NULL, "", SOURCE_DAMAGED, SLOT_WIDTH },
+                { "an older line that set finds first", "junk\nhib_mark=old\n", armed, "", SOURCE_DAMAGED,
+                  SLOT_BROKEN },
+                { "across two sectors",
+                  "a=1234567890123456789012345678901234567890123456789012345678901234567890123456789012345678901234567\n",
+                  armed, "", SOURCE_DAMAGED, SLOT_STRADDLES },
+        };
+
+        for (size_t i = 0; i < N_OF(blocks); i++) {
+                struct envblk block = make_block(blocks[i].before, blocks[i].mark, blocks[i].after);
+                enum slot_status slot = (enum slot_status)99;
+                size_t at = 0;
+                struct mark m;
+
+                memset(&m, 0x55, sizeof(m));
+                enum source_status s = source_read_block(&block, &m, &slot, &at);
+                if (s != blocks[i].status || slot != blocks[i].slot)
+                        fail_row("row \"%s\": status %d, slot %d", blocks[i].what, s, slot);
+                if (slot == SLOT_FOUND)
+                        assert_memory_equal(block.buf + at, blocks[i].mark, MARK_WIDTH);
+                if (s == SOURCE_VALID) {
+                        assert_int_equal(m.state, blocks[i].mark == armed ? MARK_ARMED : MARK_NONE);
+                        assert_int_equal(m.empty, blocks[i].mark == empty);
+                        assert_string_equal(m.id, m.empty ? "" : good.field[REF_ID]);
+                }
+        }
+}
+
 /* ---- words ---- */
 
 static void test_names(void **state)
@@ -552,6 +630,7 @@ int main(void)
                 cmocka_unit_test(test_five_at_random),
                 cmocka_unit_test(test_silent_sources_change_nothing),
                 cmocka_unit_test(test_a_tried_image_stops_the_search),
+                cmocka_unit_test(test_read_block),
                 cmocka_unit_test(test_names),
                 cmocka_unit_test(test_texts),
         };

@@ -91,12 +91,13 @@ class Disk:
             host.run("mcopy", "-o", "-i", f"{self.path}@@{self.parts[part].start}", "-", f"::{inner}", input=data)
             return
         source = self.path.with_suffix(".write")
-        source.write_bytes(data)
+        source.write_bytes(b"\xff" * len(data))  # debugfs makes a hole of what is zero
         try:
             if self.exists(path):
                 self._debugfs(part, f"rm {inner}", write=True)
             folder, _, name = inner.rpartition("/")
             self._debugfs(part, f"cd {folder or '/'}", f"write {source} {name}", write=True)
+            self.overwrite(path, data)
         finally:
             source.unlink()
 
@@ -123,15 +124,12 @@ class Disk:
 
     def overwrite(self, path, data, at=0):
         """Overwrites bytes of a file in place: only data sectors change, as when GRUB itself writes."""
-        for start, length in self.extents(path):
-            if at < length:
-                part = data[: length - at]
-                self.write_raw(start + at, part)
-                data, at = data[len(part):], length
-            at -= length
-            if not data:
-                return
-        raise host.HostError(f"{path}: shorter than the bytes to write")
+        for start, length in self.extents(path) if data else ():
+            piece = data[: max(0, length - at)]
+            self.write_raw(start + at, piece)
+            data, at = data[len(piece) :], max(0, at - length)
+        if data:
+            raise host.HostError(f"{path}: shorter than the bytes to write")
 
     # GRUB's environment block
 

@@ -65,6 +65,10 @@ class Result:
     output: str
 
 
+def _shortened(text, limit=2000):
+    return text if len(text) <= limit else f"{text[:limit]} ... ({len(text)} characters)"
+
+
 @dataclass(frozen=True)
 class Asleep:
     """What a machine that hibernated leaves behind, for other machines to wake up from again and again."""
@@ -340,18 +344,18 @@ class Machine:
 
     def run(self, command, timeout=PATIENT, check=True):
         """Runs shell text in the guest and returns its exit status and output. CHECK: any status but 0 is an error."""
-        self.console.note(f"run: {command}")
+        self.console.note(f"run: {_shortened(command)}")
         ident = self._send(command)
         self._until(lambda: ident in self._results, timeout, f"end of {command!r}")
         result = self._results.pop(ident)
-        self.console.note(f"status {result.status}: {result.output.strip()}")
+        self.console.note(f"status {result.status}: {_shortened(result.output.strip())}")
         if check and result.status != 0:
             raise self._error(f"{command!r} in the guest: exit status {result.status}: {result.output}")
         return result
 
     def read_file(self, path):
         """A file's bytes, as the guest reads them."""
-        return base64.b64decode(self.run(f"base64 {path}").output)
+        return base64.b64decode(self.run(f"base64 -w 0 {path}").output)
 
     def write_file(self, path, data):
         self.run(f"echo {base64.b64encode(data).decode()} | base64 -d >{path}")
