@@ -9,7 +9,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
-#include <time.h>
 
 #include "say.h"
 #include "store.h"
@@ -24,25 +23,28 @@ void reading_free(struct reading *r)
         r->place = r->prefix = r->why_not_writable = NULL;
 }
 
+static void on_alarm(int signal)
+{
+        (void)signal;
+}
+
 int take_lock(void)
 {
         /* One for the machine, whatever --root says: two trees may hold the same boot filesystem. */
         static const char path[] = "/run/hibctl.lock";
-        int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+        int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600), r;
 
         if (fd < 0)
                 return fail(_("%s: cannot open the lock file: %m; run it as root, with /run mounted"), path);
-        for (int tries = 0;; tries++) {
-                if (flock(fd, LOCK_EX | LOCK_NB) == 0)
-                        return EXIT_DONE; /* the descriptor stays open: the lock ends with the process */
-                if (errno != EWOULDBLOCK && errno != EINTR)
-                        break;
-                if (tries == 0)
-                        say_step(_("another hibctl is running; waiting for it"));
-                if (tries >= LOCK_WAIT_S * 10)
-                        break;
-                nanosleep(&(struct timespec){ .tv_nsec = 100000000 }, NULL);
-        }
+        if (flock(fd, LOCK_EX | LOCK_NB) == 0)
+                return EXIT_DONE; /* the descriptor stays open: the lock ends with the process */
+        say_step(_("another hibctl is running; waiting for it"));
+        sigaction(SIGALRM, &(struct sigaction){ .sa_handler = on_alarm }, NULL); /* no SA_RESTART: it ends the wait */
+        alarm(LOCK_WAIT_S);
+        r = flock(fd, LOCK_EX);
+        alarm(0);
+        if (r == 0)
+                return EXIT_DONE;
         return fail(_("%s: another hibctl has been running for %d seconds; wait for it or end it"), path, LOCK_WAIT_S);
 }
 

@@ -92,7 +92,7 @@ def test_many_at_once(make, kind):
     ], SECONDS / 2)
     for load in loads:
         assert not load.bad, f"{len(load.bad)} of {load.count}:\n" + "\n".join(load.bad[:5])
-        assert load.count >= 5
+        assert load.count >= 2
     assert is_writable(machine.root)
 
 
