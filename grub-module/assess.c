@@ -10,8 +10,8 @@
 
 #include "hibresume.h"
 
-/* Only whether it is there: without SKIP_SIGNATURE a verifier such as the TPM's
-   would read the whole kernel.  */
+/* Only whether it is there: without SKIP_SIGNATURE a verifier such as the
+   TPM's would read the whole kernel.  */
 static enum file_state
 look_for_file (const char *device, const char *path)
 {

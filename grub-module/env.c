@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  * Copyright (C) 2026 The hibctl authors
  *
- * The mark in GRUB's environment block.  Reading is done here; writing is left
- * to save_env, which knows how to overwrite a file in place in every release
- * (the hook for that changed in 2.12).  save_env does not say whether the write
- * succeeded, so the block is read again afterwards and compared whole.
+ * The mark in GRUB's environment block.  Reading is done here; writing is
+ * left to save_env, which knows how to overwrite a file in place in every
+ * release (the hook for that changed in 2.12).  save_env does not say whether
+ * the write succeeded, so the block is read again afterwards and compared.
  */
 #include <grub/command.h>
 #include <grub/device.h>

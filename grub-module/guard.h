@@ -7,8 +7,8 @@
  *
  * Another release: the module refers to symbols that only its own release
  * exports; GRUB then says "symbol not found" and loads nothing.  Found by
- * comparing the exports of Debian's 2.06-13, 2.12-9 and 2.14-4; where a release
- * exports nothing that a later one lacks, there is no UNTIL.
+ * comparing the exports of Debian's 2.06-13, 2.12-9 and 2.14-4; where a
+ * release exports nothing that a later one lacks, there is no UNTIL.
  *
  * Another build of the same release: distributions change structures in
  * security updates (struct grub_fs between 2.06-13+deb12u1 and u2), so the

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  * Copyright (C) 2026 The hibctl authors
  *
- * Starting the kernel, by argument vector: nothing out of a mark passes through
- * GRUB's script parser.
+ * Starting the kernel, by argument vector: nothing out of a mark passes
+ * through GRUB's script parser.
  */
 #include <grub/command.h>
 #include <grub/i18n.h>
@@ -14,8 +14,8 @@
 
 #define OWN_WORDS	3	/* the kernel, resume=, resume_offset= */
 
-/* linux (DEV)KERNEL ARG... resume=IMAGE resume_offset=OFFSET.  The kernel takes
-   the last of several resume parameters, so ours stand last.  */
+/* linux (DEV)KERNEL ARG... resume=IMAGE resume_offset=OFFSET.  The kernel
+   takes the last of several resume parameters, so ours stand last.  */
 static grub_err_t
 load_kernel (const struct hibresume_claim *claim, int argc, char **argv)
 {

@@ -3,8 +3,9 @@
  *
  * hibresume.mod: resume a hibernated session, once, and only if it is there.
  *
- *   hibresume probe [--env FILE] [--device TAG [--offset PAGES] [--page-size N]
- *		     --fs UUID --kernel PATH [--initrd PATH]]
+ *   hibresume probe [--env FILE]
+ *		     [--device TAG [--offset PAGES] [--page-size N]
+ *		      --fs UUID --kernel PATH [--initrd PATH]]
  *   hibresume resume ARG...
  *   hibresume discard
  *
@@ -297,8 +298,8 @@ cmd_hibresume (grub_command_t cmd __attribute__ ((unused)), int argc,
 }
 
 /* Always "1", whatever grub.cfg or an environment block sets: grub.cfg clears
-   the variable before `insmod', and that must not hide a module that an earlier
-   pass through grub.cfg has loaded.  */
+   the variable before `insmod', and that must not hide a module that an
+   earlier pass through grub.cfg has loaded.  */
 static const char *
 read_version (struct grub_env_var *var __attribute__ ((unused)),
 	      const char *val __attribute__ ((unused)))

@@ -78,7 +78,7 @@ enum image_state hibresume_area_look (const char *device,
 grub_err_t hibresume_area_restore (const char *device,
 				   const struct mark *mark);
 
-/* Drops GRUB's copies of disk sectors, so that the next read sees the disk.  */
+/* Drops GRUB's copies of sectors, so that the next read sees the disk.  */
 void hibresume_drop_cache (void);
 
 /* tell.c: the variables for grub.cfg.  */

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # Copyright (C) 2026 The hibctl authors
-"""Small disks with the distribution's real GRUB on them, booted in QEMU through SeaBIOS; what GRUB says is read from the
-serial line. Everything is made in files, without root."""
+"""Small disks with the distribution's real GRUB on them, booted in QEMU through SeaBIOS; what GRUB says is read from
+the serial line. Everything is made in files, without root."""
 
 import os
 import re
@@ -254,7 +254,8 @@ class Boot:
             # AHCI, because SeaBIOS sleeps over each request to virtio, up to 55 ms; but it cannot be read-only.
             device = f"virtio-blk-pci,drive=d{i}" if read_only else f"ide-hd,drive=d{i},bus=ide.{i}"
             mode = "on" if read_only else "off"
-            argv += ["-drive", f"if=none,id=d{i},format=raw,cache=unsafe,readonly={mode},{address.format(disk)}", "-device", device]
+            argv += ["-drive", f"if=none,id=d{i},format=raw,cache=unsafe,readonly={mode},{address.format(disk)}",
+                     "-device", device]
         self.process = subprocess.Popen([str(arg) for arg in argv], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
                                         stderr=subprocess.STDOUT)
         self.raw = b""

@@ -240,7 +240,8 @@ def test_discard_unmarked(make_disk):
 
 def test_discard_leaves_other_images_alone(make_disk):
     area, other = marks.image_area(IMAGE, MIB), marks.image_area(OTHER, MIB)
-    disk = make_disk(marks.slot(mark().text()), "hibresume discard", parts=[("swap", other, None), ("swap", area, None)])
+    disk = make_disk(marks.slot(mark().text()), "hibresume discard",
+                     parts=[("swap", other, None), ("swap", area, None)])
     before = disk.content()
     rig.boot(disk.path)
     assert disk.content() == changed(before, [(area, restored(area)), (mark().text(), marks.empty())])

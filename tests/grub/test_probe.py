@@ -48,7 +48,8 @@ def resealed(old, new):
 
 def configured(tag=f"UUID={IMAGE}", **options):
     words = {"fs": BOOT_UUID, "kernel": "/boot/vmlinuz", "initrd": "/boot/initrd"} | options
-    return f"--device {tag} " + " ".join(f"--{name.replace('_', '-')} {value}" for name, value in words.items() if value)
+    words = {name.replace("_", "-"): value for name, value in words.items() if value}
+    return f"--device {tag} " + " ".join(f"--{name} {value}" for name, value in words.items())
 
 
 # name: (environment block or None, options, verdict, reason, object that the words name)
@@ -215,8 +216,9 @@ def told(scratch, module):
         config.append(probe_commands(name, options.replace("--offset -1", f"--offset {offset}"), i))
     # Blocks that GRUB reads but cannot write.
     files["/loop.img"] = rig.ext4(folder, {"/env": block()}, MIB, NOWHERE)
-    config += ["loopback loop /loop.img", probe_commands("loop", "", "x").replace("(hd0,gpt2)/env/x", NOT_WRITABLE["loop"]),
-               "loopback -d loop", probe_commands("tar", "", "x").replace("(hd0,gpt2)/env/x", NOT_WRITABLE["tar"])]
+    loop, tar = (probe_commands(name, "", "x").replace("(hd0,gpt2)/env/x", path)
+                 for name, path in NOT_WRITABLE.items())
+    config += ["loopback loop /loop.img", loop, "loopback -d loop", tar]
     config += [probe_commands(name, options, "none") for name, (options, _) in WRONG_OPTIONS.items()]
     config += ["hibresume", "hibresume sleep", "hibresume discard x", "echo END", "halt"]
     files["/boot/grub/grub.cfg"] = "\n".join(config).encode()
@@ -248,7 +250,8 @@ def told(scratch, module):
 def said_of(told, name):
     found = re.search(rf"^CASE\|{re.escape(name)}\|(.*)\|$", told, re.MULTILINE)
     assert found, f"nothing was said about {name!r}:\n{told}"
-    return dict(zip(("verdict", "reason", "time", "release", "words", "status"), found.group(1).split("|"), strict=True))
+    keys = ("verdict", "reason", "time", "release", "words", "status")
+    return dict(zip(keys, found.group(1).split("|"), strict=True))
 
 
 def test_loaded(told):

@@ -32,14 +32,15 @@ def etc(script):
     rig.run("sh", "-c", f"rm -rf {folder}/default {folder}/initramfs-tools")
 
 
-@pytest.fixture
-def write(script, tmp_path):
-    """Runs the script, as grub-mkconfig would; checks its text, and returns it with what was said beside."""
+@pytest.fixture(params=["dash", "bash"])
+def write(request, script, tmp_path):
+    """Runs the script, as grub-mkconfig would, in both shells that are /bin/sh in the field; checks its text, and
+    returns it with what was said beside."""
 
     def run(**settings):
         env = {"PATH": os.environ["PATH"] + ":/usr/sbin:/sbin", "LC_ALL": "C"} | SETTINGS | settings
         env = {name: value for name, value in env.items() if value is not None}
-        done = subprocess.run(["sh", script], env=env, capture_output=True, text=True, check=True)
+        done = subprocess.run([request.param, script], env=env, capture_output=True, text=True, check=True)
         config = tmp_path / "grub.cfg"
         config.write_text(done.stdout)
         rig.run("grub-script-check", config)
@@ -63,7 +64,8 @@ CMDLINES = {
     "as it is": ("console=ttyS0", "quiet splash", "console=ttyS0 quiet splash"),
     "without resume": ("resume=UUID=1 a", "resume_offset=7 b noresume", "a b"),
     "one after the other": ("resume=1 resume=2 noresume noresume", "resume_offset=1", ""),
-    "words that only look like it": ("xresume=1 resumewait noresume2 resume", "", "xresume=1 resumewait noresume2 resume"),
+    "words that only look like it": (
+        "xresume=1 resumewait", "noresume2 resume", "xresume=1 resumewait noresume2 resume"),
     "the administrator's quotes": ('dyndbg="file x +p"', "$vt_handoff a=*", 'dyndbg="file x +p" $vt_handoff a=*'),
     "tabs and newlines": ("a\tb", "c\nd", "a b c d"),
     "nothing": ("", "", ""),
@@ -83,8 +85,8 @@ def test_command_line(write, name):
     ({"GRUB_DEVICE": "/dev/sda1", "GRUB_DEVICE_UUID": "1-2"}, "'root=/dev/sda1' ro"),
     ({"GRUB_DEVICE": None, "GRUB_DEVICE_UUID": "1-2"}, "'root=UUID=1-2' ro"),
     ({"GRUB_DEVICE": None, "GRUB_DEVICE_PARTUUID": "3-4"}, "'root=PARTUUID=3-4' ro"),
-    ({"GRUB_DEVICE": None, "GRUB_DEVICE_UUID": "1-2", "GRUB_DEVICE_PARTUUID": "3-4", "GRUB_DISABLE_LINUX_UUID": "true",
-      "GRUB_DISABLE_LINUX_PARTUUID": "false"}, "'root=PARTUUID=3-4' ro"),
+    ({"GRUB_DEVICE": None, "GRUB_DEVICE_UUID": "1-2", "GRUB_DEVICE_PARTUUID": "3-4",
+      "GRUB_DISABLE_LINUX_UUID": "true", "GRUB_DISABLE_LINUX_PARTUUID": "false"}, "'root=PARTUUID=3-4' ro"),
     ({"GRUB_DEVICE": "/dev/mapper/it's"}, r"'root=/dev/mapper/it'\''s' ro"),
 ])
 def test_root(write, settings, root):
@@ -121,7 +123,8 @@ def test_resume_device(write, settings, expected):
     assert "Warning" not in said
 
 
-@pytest.mark.parametrize("tag", ["UUID=", "UUID=1;halt", "UUID=a b", "SERIAL=1", "/dev/none", "LABEL=no-such-label", TRICKY])
+@pytest.mark.parametrize("tag", ["UUID=", "UUID=1;halt", "UUID=a b", "SERIAL=1", "/dev/none", "LABEL=no-such-label",
+                                 TRICKY])
 def test_resume_device_that_is_none(write, tag):
     text, said = write(GRUB_HIBCTL_RESUME=tag)
     assert probe_options(text) == ""
@@ -156,7 +159,8 @@ def test_defaults(write):
 
 @pytest.mark.parametrize("name, value, taken", [
     ("GRUB_HIBCTL_TIMEOUT", "x", "set timeout=5\n"), ("GRUB_HIBCTL_TIMEOUT", "-1", "set timeout=5\n"),
-    ("GRUB_HIBCTL_RESUME_OFFSET", "1;halt", "--offset 0 "), ("GRUB_HIBCTL_PAGE_SIZE", "4k", "--page-size 4096 "),
+    ("GRUB_HIBCTL_RESUME_OFFSET", "1;halt", "--offset 0 "),
+    ("GRUB_HIBCTL_RESUME_OFFSET", str(2**44), "--offset 0 "), ("GRUB_HIBCTL_PAGE_SIZE", "4k", "--page-size 4096 "),
     ("GRUB_HIBCTL_PAGE_SIZE", "5000", "--page-size 4096 ")])
 def test_wrong_numbers(write, name, value, taken):
     text, said = write(**{name: value})
@@ -189,7 +193,8 @@ def test_translation(write, tmp_path):
     gettext.write_text("#!/bin/sh\nprintf \"l'éléphant: \\$(halt) \\\"%s\\\"\" \"$1\"\n")
     gettext.chmod(0o755)
     text, _ = write(PATH=f"{bin_folder}:{os.environ['PATH']}")
-    assert "l'\\''éléphant: $(halt) \"Resume the hibernated session of '\"${hib_time}\"' ('\"${hib_release}\"')\"'" in text
+    title = "Resume the hibernated session of '\"${hib_time}\"' ('\"${hib_release}\"')"
+    assert f"'l'\\''éléphant: $(halt) \"{title}\"'" in text
 
 
 # ---- the whole ----
@@ -246,8 +251,8 @@ def mkconfig(scratch):
     (folder / "root.img").write_bytes(rig.ext4(folder, {}, 8 * rig.MIB, BOOT_UUID))
     env = dict(os.environ, LC_ALL="C", PATH=os.environ["PATH"] + ":/usr/sbin:/sbin", GRUB_HIBCTL_RESUME="UUID=1-2",
                GRUB_CMDLINE_LINUX="resume=UUID=1-2 quiet", GRUB_CMDLINE_LINUX_DEFAULT="splash noresume")
-    done = subprocess.run(["unshare", "-m", "sh", "-c", MKCONFIG, "sh", folder, BOOT_UUID], env=env, capture_output=True,
-                          text=True, check=False)
+    done = subprocess.run(["unshare", "-m", "sh", "-c", MKCONFIG, "sh", folder, BOOT_UUID], env=env,
+                          capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     return (folder / "grub.cfg").read_text(), done.stderr
 

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # Copyright (C) 2026 The hibctl authors
-"""What 06_hibctl's section of grub.cfg decides, for many environment blocks in one boot of real GRUB: with the module and,
-for the plain-script path, without it."""
+"""What 06_hibctl's section of grub.cfg decides, for many environment blocks in one boot of real GRUB: with the module
+and, for the plain-script path, without it."""
 
 import re
 
