@@ -8,6 +8,9 @@ HIBCTL_GRUB_LIB     GRUB's modules (default: /usr/lib/grub)
 HIBCTL_GRUB_SOURCE  unpacked GRUB source (default: grub in HIBCTL_DEV_CACHE)
 """
 
+import fcntl
+import json
+import os
 import shutil
 
 import pytest
@@ -24,6 +27,24 @@ def scratch():
     folder = rig.scratch_folder()
     yield folder
     shutil.rmtree(folder)
+
+
+@pytest.fixture(scope="session")
+def once(tmp_path_factory):
+    """Calls a function once per run, also where several workers share the tests; its result passes through JSON."""
+    shared = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        shared = shared.parent
+
+    def call(name, function):
+        result = shared / f"{name}.json"
+        with open(shared / f"{name}.lock", "w", encoding="utf-8") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not result.exists():
+                result.write_text(json.dumps(function()))
+        return json.loads(result.read_text())
+
+    return call
 
 
 @pytest.fixture(scope="session")

@@ -201,8 +201,12 @@ echo "CASE|{name}|$hib_verdict|$hib_reason|$hib_time|$hib_release|$hib_words|$?|
 
 
 @pytest.fixture(scope="module")
-def told(scratch, module):
-    """Boots once; what was said about each case."""
+def told(once, scratch, module):
+    """What was said about each case."""
+    return once("probe", lambda: boot_once(scratch, module))
+
+
+def boot_once(scratch, module):
     folder = scratch / "probe"
     folder.mkdir()
     with_file, offset = swap_file_fs(folder)

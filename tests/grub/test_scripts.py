@@ -32,15 +32,14 @@ def etc(script):
     rig.run("sh", "-c", f"rm -rf {folder}/default {folder}/initramfs-tools")
 
 
-@pytest.fixture(params=["dash", "bash"])
-def write(request, script, tmp_path):
-    """Runs the script, as grub-mkconfig would, in both shells that are /bin/sh in the field; checks its text, and
-    returns it with what was said beside."""
+@pytest.fixture
+def write(script, tmp_path):
+    """Runs the script, as grub-mkconfig would; checks its text, and returns it with what was said beside."""
 
-    def run(**settings):
+    def run(shell="sh", **settings):
         env = {"PATH": os.environ["PATH"] + ":/usr/sbin:/sbin", "LC_ALL": "C"} | SETTINGS | settings
         env = {name: value for name, value in env.items() if value is not None}
-        done = subprocess.run([request.param, script], env=env, capture_output=True, text=True, check=True)
+        done = subprocess.run([shell, script], env=env, capture_output=True, text=True, check=True)
         config = tmp_path / "grub.cfg"
         config.write_text(done.stdout)
         rig.run("grub-script-check", config)
@@ -168,10 +167,11 @@ def test_wrong_numbers(write, name, value, taken):
     assert f"Warning: {name}={value}" in said
 
 
-def test_quoting(write):
+@pytest.mark.parametrize("shell", ["dash", "bash"])
+def test_quoting(write, shell):
     """Whatever is in the settings comes out as one word, or not at all."""
-    text, _ = write(GRUB_HIBCTL_KERNEL=f"/boot/{TRICKY}", GRUB_HIBCTL_INITRD=f"/boot/i{TRICKY}", GRUB_HIBCTL_FS=TRICKY,
-                    GRUB_DEVICE=TRICKY)
+    text, _ = write(shell, GRUB_HIBCTL_KERNEL=f"/boot/{TRICKY}", GRUB_HIBCTL_INITRD=f"/boot/i{TRICKY}",
+                    GRUB_HIBCTL_FS=TRICKY, GRUB_DEVICE=TRICKY)
     quoted = TRICKY.replace("'", "'\\''")
     assert f"--kernel '/boot/{quoted}' --initrd '/boot/i{quoted}'" in probe_options(text)
     assert resume_words(text).startswith(f"'root={quoted}' ro ")
@@ -183,7 +183,8 @@ def test_no_kernel_found(write):
     assert probe_options(text) == ""
 
 
-def test_translation(write, tmp_path):
+@pytest.mark.parametrize("shell", ["dash", "bash"])  # what /bin/sh is in the field
+def test_translation(write, tmp_path, shell):
     """A translation may hold any character, and change the order of nothing."""
     if "C.utf8" not in rig.run("locale", "-a").decode():
         pytest.skip("no UTF-8 locale")
@@ -192,7 +193,7 @@ def test_translation(write, tmp_path):
     gettext = bin_folder / "gettext"
     gettext.write_text("#!/bin/sh\nprintf \"l'éléphant: \\$(halt) \\\"%s\\\"\" \"$1\"\n")
     gettext.chmod(0o755)
-    text, _ = write(PATH=f"{bin_folder}:{os.environ['PATH']}")
+    text, _ = write(shell, PATH=f"{bin_folder}:{os.environ['PATH']}")
     title = "Resume the hibernated session of '\"${hib_time}\"' ('\"${hib_release}\"')"
     assert f"'l'\\''éléphant: $(halt) \"{title}\"'" in text
 

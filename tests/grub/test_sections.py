@@ -88,13 +88,18 @@ echo "CASE|{name}|$hib_verdict|$hib_reason|$default|$timeout|$timeout_style|$hib
 
 
 @pytest.fixture(scope="module", params=["module", "plain"])
-def told(request, scratch, module):
-    """Runs the section once for every block."""
-    with_module = request.param == "module"
-    folder = scratch / f"sections-{request.param}"
+def told(request, once, scratch, module):
+    """Whether the module was there, and what came out for every block."""
+    return once(f"sections-{request.param}", lambda: boot_once(scratch, module if request.param == "module" else None))
+
+
+def boot_once(scratch, module):
+    """Runs the section once for every block. MODULE is None for the plain-script path."""
+    with_module = module is not None
+    folder = scratch / f"sections-{with_module}"
     folder.mkdir()
     section = re.sub(r"sleep --interruptible \d+", "sleep 0", generate(rig.grub_d_script("06_hibctl", scratch)))
-    files = rig.grub_files(module if with_module else None) | {
+    files = rig.grub_files(module) | {
         "/section.cfg": section.encode(), "/boot/vmlinuz": b"kernel", "/boot/initrd": b"ramdisk"}
     blocks = {name: case[0] for name, case in CASES.items()} | {
         name: marks.slot(text) for name, text in BROKEN.items()}
