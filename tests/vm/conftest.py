@@ -106,7 +106,7 @@ def logs(request):
 
 @pytest.fixture
 def machine_on(logs, firmware):
-    """Makes a machine, switched off, around a disk. Every machine is gone at the end of the test, and so is its disk."""
+    """Makes a machine, switched off, around a disk. At the end of the test machine and disk are gone."""
     with contextlib.ExitStack() as stack:
 
         def make(disk, **options):

@@ -22,7 +22,7 @@ IMAGE_SIGNATURE = b"S1SUSPEND\0"
 
 _GRUB_MODULES = ("part_gpt", "ext2", "fat", "search", "search_fs_uuid", "normal", "configfile")
 _MKE2FS = ("mke2fs", "-q", "-t", "ext4", "-b", "4096", "-m", "0", "-F")
-# No work left for the kernel to do in the background; no backup superblock, and no journal, in the middle of a swap file.
+# No work left for the kernel to do in the background; no backup superblock in the middle of a swap file.
 _MKE2FS_EXTENDED = "lazy_itable_init=0,lazy_journal_init=0,num_backup_sb=0,root_owner=0:0"
 
 
@@ -191,8 +191,8 @@ class DiskMaker:
         self._shared = None
 
     def disk(self, layout=Layout(), module=True, settings=(), variables=(), entries=""):
-        """A fresh disk of its own. MODULE: with hibresume.mod in its root, for "hibctl setup" to install. SETTINGS: pairs for /etc/default/grub. VARIABLES:
-        pairs for the environment block. ENTRIES: more menu entries."""
+        """A fresh disk of its own. MODULE: with hibresume.mod in its root, for "hibctl setup" to install. SETTINGS:
+        pairs for /etc/default/grub. VARIABLES: pairs for the environment block. ENTRIES: more menu entries."""
         key = (layout, module, tuple(settings), tuple(variables), entries)
         if key not in self.kept:
             self.kept[key] = self._make(*key)

@@ -31,7 +31,7 @@ PATIENCE = float(os.environ.get("HIBCTL_TEST_PATIENCE", "1"))  # factor on every
 
 PATIENT = 120  # seconds that a step may take on a busy machine; most take one or two
 
-KEYS = {"enter": "\r", "escape": "\x1b", "up": "\x1b[A", "down": "\x1b[B", "end": "\x05", "home": "\x01"}
+KEYS = {"enter": "\r", "escape": "\x1b", "up": "\x1b[A", "down": "\x1b[B"}
 
 _FRAME = re.compile(rb"<<begin (\w+)>>\n(.*?)<<end \1 (\d+)>>\n", re.DOTALL)
 _HELLO = re.compile(rb"<<hello ([0-9a-f-]+)>>\n")
@@ -220,7 +220,8 @@ class Machine:
         for hello in _HELLO.finditer(self._channel):
             self.boot_id = hello.group(1).decode()
         for frame in _FRAME.finditer(self._channel):
-            self._results[frame.group(1).decode()] = Result(int(frame.group(3)), frame.group(2).decode(errors="replace"))
+            output = frame.group(2).decode(errors="replace")
+            self._results[frame.group(1).decode()] = Result(int(frame.group(3)), output)
 
     def _take_qmp(self, data):
         self._qmp_text += data

@@ -140,7 +140,7 @@ def test_cancel_from_another_boot_discards_the_image(sleeper):
     machine, witness = sleeper(boot_mounted=False)
     machine.power_on()
     machine.wait_menu(RESUME_TITLE)
-    machine.press("end", "enter")
+    machine.press("down", "down", "enter")
     assert machine.wait_guest() is Came.BOOTED
     assert witness.is_gone()
     said = scenario.status(machine)
@@ -186,7 +186,7 @@ def test_another_entry_can_be_chosen_and_leaves_everything(sleeper):
     armed = machine.disk.grubenv()
     machine.power_on()
     machine.wait_menu(RESUME_TITLE)
-    machine.press("end", "enter")
+    machine.press("down", "down", "enter")
     machine.wait_text("Loading Linux")
     machine.cut_power()
     assert machine.disk.grubenv() == armed and machine.disk.has_image()
