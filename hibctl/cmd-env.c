@@ -463,5 +463,6 @@ const struct command command_env = {
                       "      create  make an empty block, or empty one\n"
                       "      verify  look for damage\n"
                       "  -h, --help  show this help\n"),
+        .takes_words = true,
         .run = run,
 };

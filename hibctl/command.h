@@ -15,6 +15,7 @@ struct command {
         const char *arguments;              /* what follows the name in the usage line */
         const char *summary;                /* one line, for translation */
         const char *options;                /* lines of help, for translation; NULL if it has none */
+        bool takes_words;                   /* what follows the first word is not ours to look at */
         int (*run)(int argc, char *argv[]); /* argv[0] is the name; returns an exit status */
 };
 

@@ -72,7 +72,7 @@ static void print_help(void)
         for (size_t i = 0; i < ELEMENTS(commands); i++)
                 printf("  %-8s  %s\n", commands[i]->name, _(commands[i]->summary));
         printf(_("\nOptions:\n"
-                 "      --root=DIR  work on the system below DIR\n"
+                 "      --root=DIR  work on the system below DIR (before the command)\n"
                  "      --json      print results as JSON\n"
                  "  -q, --quiet     say errors only\n"
                  "  -v, --verbose   say each step\n"
@@ -108,6 +108,34 @@ static int set_root(const char *dir)
         return EXIT_DONE;
 }
 
+static bool take_common_option(const char *word)
+{
+        if (strcmp(word, "--json") == 0)
+                globals.json = true;
+        else if (strcmp(word, "-q") == 0 || strcmp(word, "--quiet") == 0)
+                say_set_loudness(SAY_QUIET);
+        else if (strcmp(word, "-v") == 0 || strcmp(word, "--verbose") == 0)
+                say_set_loudness(SAY_VERBOSE);
+        else
+                return false;
+        return true;
+}
+
+/* The options that every command has may stand behind it too: "hibctl status --json". Takes them out of ARGV, and
+ * returns what is left of ARGC. */
+static int take_common_options(const struct command *command, int argc, char *argv[])
+{
+        int n = 1, i = 1;
+
+        for (; i < argc && strcmp(argv[i], "--") != 0 && !(command->takes_words && argv[i][0] != '-'); i++)
+                if (!take_common_option(argv[i]))
+                        argv[n++] = argv[i];
+        for (; i < argc; i++)
+                argv[n++] = argv[i];
+        argv[n] = NULL;
+        return n;
+}
+
 static int run_command(int argc, char *argv[])
 {
         if (argc == 0)
@@ -116,7 +144,7 @@ static int run_command(int argc, char *argv[])
                 if (strcmp(commands[i]->name, argv[0]) == 0) {
                         optind = 0; /* start getopt afresh on the command's own arguments */
                         argv[0] = program_name;
-                        return commands[i]->run(argc, argv);
+                        return commands[i]->run(take_common_options(commands[i], argc, argv), argv);
                 }
         return usage_error(_("%s: unknown command; 'hibctl --help' lists them"), argv[0]);
 }
