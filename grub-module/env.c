@@ -120,42 +120,19 @@ open_env (const char *path, struct env *env)
   return status;
 }
 
-static enum source_status
-read_mark (const struct env *env, struct mark *mark)
-{
-  grub_size_t at;
-
-  switch (slot_find (&env->block, &at))
-    {
-    case SLOT_FOUND:
-      break;
-    case SLOT_MISSING:
-      return SOURCE_ABSENT;
-    default:
-      return SOURCE_DAMAGED;
-    }
-  switch (mark_parse (env->block.buf + at, MARK_WIDTH, mark, 0))
-    {
-    case MARK_OK:
-      return SOURCE_VALID;
-    case MARK_E_VERSION:
-      return SOURCE_FUTURE;
-    default:
-      return SOURCE_DAMAGED;
-    }
-}
-
 void
 hibresume_env_read (const char *path, struct hibresume_claim *claim)
 {
   struct source *facts = &claim->facts;
+  enum slot_status slot;
   struct env env;
+  grub_size_t at;
 
   facts->status = open_env (path, &env);
   if (facts->status == SOURCE_VALID)
     {
       facts->writable = env.writable;
-      facts->status = read_mark (&env, &claim->mark);
+      facts->status = source_read_block (&env.block, &claim->mark, &slot, &at);
       grub_free (env.block.buf);
     }
   if (facts->status == SOURCE_VALID)

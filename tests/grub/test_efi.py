@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # Copyright (C) 2026 The hibctl authors
-"""The module for EFI, in OVMF, with everything on a FAT filesystem: one boot, the whole way up to the kernel."""
+"""The module for EFI, in OVMF, with everything on a FAT filesystem."""
 
 import shutil
 
@@ -16,16 +16,17 @@ IMAGE = "aaaaaaaa-0000-4000-8000-000000000001"
 OTHER = "aaaaaaaa-0000-4000-8000-000000000002"
 OVMF = rig.Path("/usr/share/OVMF")
 
+# The first boot takes the mark, the second finds that; nothing is typed, because the firmware reads the serial line too.
 CONFIG = f"""{rig.PRELUDE}
 insmod hibresume
 echo "VERSION|$hibresume_version|"
 hibresume probe
 echo "VERDICT|$hib_verdict|$hib_reason|$hib_time|"
-hibresume resume ro
-echo "FAILED"
-sleep --interruptible 60
-hibresume probe
-echo "VERDICT|$hib_verdict|$hib_reason|$hib_time|"
+if [ "$hib_verdict" = resume ]; then
+  hibresume resume ro
+  echo "FAILED"
+  halt
+fi
 hibresume discard
 echo "NORESUME|$hib_noresume|"
 hibresume probe --device UUID={OTHER} --fs {FAT_UUID} --kernel /junk
@@ -57,23 +58,30 @@ def text(state="armed"):
     return Mark(f"UUID={IMAGE}", FAT_UUID, state, kernel="/junk", initrd="-").text()
 
 
-def test_efi(disk, workdir):
+@pytest.fixture
+def boot(disk, workdir):
     shutil.copy(OVMF / "OVMF_VARS_4M.fd", workdir / "vars.fd")
-    before = disk.read_bytes()
     firmware = [f"if=pflash,format=raw,readonly=on,file={OVMF}/OVMF_CODE_4M.fd",
                 f"if=pflash,format=raw,file={workdir}/vars.fd"]
-    with rig.Boot([disk], extra=[word for drive in firmware for word in ("-drive", drive)]) as machine:
-        machine.wait_for("VERSION|1|")
-        machine.wait_for("FAILED")
-        # While the machine runs: taken, and nothing else.
-        assert disk.read_bytes() == before.replace(text(), text("taken"))
-        machine.type(b"\x1b")
-        said = machine.wait_end()
-    area = marks.image_area(IMAGE, MIB)
-    assert said.count("VERDICT|resume|ready|2026-11-22 16:03|") == 1
-    assert said.count("VERDICT|offer|tried|2026-11-22 16:03|") == 1
+
+    def run():
+        with rig.Boot([disk], extra=[word for drive in firmware for word in ("-drive", drive)]) as machine:
+            return machine.wait_end()
+
+    return run
+
+
+def test_efi(disk, boot):
+    before = disk.read_bytes()
+    said = boot()
+    assert "VERSION|1|" in said and "VERDICT|resume|ready|2026-11-22 16:03|" in said and "FAILED" in said
+    assert disk.read_bytes() == before.replace(text(), text("taken"))
+
+    said = boot()
+    assert "VERDICT|offer|tried|2026-11-22 16:03|" in said
     assert "NORESUME||" in said
-    assert said.count("VERDICT|offer|unmarked||") == 1
+    assert "VERDICT|offer|unmarked||" in said
     assert f"symbol `{rig.OTHER_RELEASE[1]}' not found" in said
+    area = marks.image_area(IMAGE, MIB)
     assert disk.read_bytes() == before.replace(text(), marks.empty()).replace(
         area, marks.swap_area(IMAGE, MIB, b"SWAPSPACE2", b"SWAPSPACE2"))
