@@ -271,7 +271,9 @@ do_discard (void)
   grub_print_error ();
   grub_errno = GRUB_ERR_NONE;
   hibresume_tell_noresume (image_err != GRUB_ERR_NONE);
-  if (has_mark (&now.claims[HIBRESUME_ENV]))
+  /* Another image may have been offered than the one that the mark names.  */
+  if ((! claim || claim == &now.claims[HIBRESUME_ENV])
+      && has_mark (&now.claims[HIBRESUME_ENV]))
     mark_err = hibresume_env_clear (config.env);
   hibresume_forget (&now);
   if (image_err && ! mark_err)

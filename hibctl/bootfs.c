@@ -95,8 +95,9 @@ static int own_namespace(void)
         return EXIT_DONE;
 }
 
-static int check_mountable(const char *device, const struct device_tags *tags)
+static int check_mountable(const char *device, const struct device_tags *tags, bool for_writing)
 {
+        const struct fs_rules *r = find_rules(tags->type);
         _cleanup_close_ int fd = open(device, O_RDONLY | O_EXCL | O_CLOEXEC);
 
         if (fd < 0 && errno == EBUSY)
@@ -105,9 +106,11 @@ static int check_mountable(const char *device, const struct device_tags *tags)
                               device);
         if (fd < 0)
                 return fail(_("%s: cannot open the device of the boot filesystem: %m"), device);
-        if (tags->ambiguous || !find_rules(tags->type))
+        if (tags->ambiguous || !r)
                 return refuse(_("%s: not a filesystem that is known to be safe ('%s'); mount it yourself first"),
                               device, tags->ambiguous ? _("ambiguous") : tags->type);
+        if (for_writing && r->why_not)
+                return no_store(_("%s: no mark can be written there: %s"), device, _(r->why_not));
         if (fs_state(device, tags->type, NULL) == FS_DIRTY)
                 return refuse(_("%s: the boot filesystem was not unmounted in order; check it (fsck %s) or mount it "
                                 "yourself first"),
@@ -163,7 +166,7 @@ static int mount_entry(struct bootfs *fs, struct libmnt_fs *entry, bool for_writ
         r = device_get_tags(device, NULL, &tags);
         if (r < 0)
                 return fail(_("%s: cannot look at the boot filesystem: %s"), device, strerror(-r));
-        r = check_mountable(device, &tags);
+        r = check_mountable(device, &tags, for_writing);
         if (r == EXIT_DONE)
                 r = own_namespace();
         if (r == EXIT_DONE)
@@ -213,7 +216,7 @@ static int describe(struct bootfs *fs, const char *path)
         if (major(fs->dev) == 0 && mnt_fs_get_srcpath(entry) && device_number(mnt_fs_get_srcpath(entry), &fs->dev) < 0)
                 fs->dev = 0;
         if (major(fs->dev) != 0 && device_path(fs->dev, &fs->device) == 0)
-                fs->kind = device_kind(fs->dev);
+                fs->layers = device_layers(fs->dev);
         const struct fs_rules *r = find_rules(fs->type);
         fs->journal = r && r->journal;
         if (strncmp(fs->type, "ext", 3) == 0 && fs->device) {
@@ -247,6 +250,7 @@ int bootfs_attach(struct bootfs *fs, bool for_writing)
                         return r;
         }
         r = find_prefix(fs);
+        forget_mounts(); /* looking may have made systemd's automount mount it */
         if (r != EXIT_DONE)
                 return r;
         return describe(fs, access(fs->env_path, F_OK) == 0 ? fs->env_path : fs->prefix);
@@ -262,16 +266,13 @@ const char *bootfs_why_not_writable(const struct bootfs *fs)
                 return _(r->why_not);
         if (!fs->device)
                 return _("it has no block device");
-        switch (fs->kind) {
-        case DEVICE_LVM:
+        if (fs->layers & LAYER_LVM)
                 return _("GRUB cannot write to LVM");
-        case DEVICE_RAID:
+        if (fs->layers & LAYER_RAID)
                 return _("GRUB cannot write to RAID");
-        case DEVICE_NETWORK:
+        if (fs->layers & LAYER_NETWORK)
                 return _("GRUB cannot write to a network device");
-        default:
-                return NULL;
-        }
+        return NULL;
 }
 
 /* ---- proving ---- */
@@ -380,12 +381,15 @@ int bootfs_overwrite(struct bootfs *fs, struct envfile *f, const char *new_bytes
 int bootfs_write_out(const struct bootfs *fs)
 {
         _cleanup_close_ int fd = open(fs->prefix, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        _cleanup_bootfs_ struct bootfs of_prefix = BOOTFS_INIT; /* a linked block may be on another one */
         struct freeze freeze = FREEZE_INIT;
         int r, thaw;
 
         if (fd < 0)
                 return -errno;
-        r = write_out(fs, fd, &freeze);
+        if (describe(&of_prefix, fs->prefix) != EXIT_DONE)
+                return -EIO;
+        r = write_out(&of_prefix, fd, &freeze);
         thaw = freeze_end(&freeze);
         r = r < 0 ? r : thaw;
         errno = -r;

@@ -22,7 +22,7 @@ struct bootfs {
         char *subtree;     /* the folder of the filesystem that is mounted there: "/" but for subvolumes and binds */
         char *device;      /* node of the block device; NULL if it has none */
         dev_t dev;
-        enum device_kind kind;
+        unsigned int layers; /* enum device_layer */
         char type[UUID_TEXT_MAX];
         bool journal;      /* metadata may be in a journal only: needs a freeze before GRUB sees it */
         bool mounted_here; /* by us, in our own mount namespace */

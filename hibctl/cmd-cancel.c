@@ -107,7 +107,10 @@ static int settle_mark(const struct situation *s, struct outcome *outcome)
 {
         *outcome = (struct outcome){ .what = "cleared", .done = situation_is_spent(s) };
         if (outcome->done || is_marked(s)) {
-                outcome->words = outcome->done ? _("cleared") : _("left alone");
+                outcome->words = outcome->done ? _("cleared")
+                                 : s->judgement.reason == REASON_TRIED
+                                         ? _("left alone ('hibctl cancel --discard-image' gives the session up)")
+                                         : _("left alone");
                 outcome->reason = _(verdict_reason_text(s->judgement.reason));
         }
         return outcome->done ? write_empty() : EXIT_NOTHING;
@@ -188,6 +191,8 @@ const struct command command_settle = {
         .name = "settle",
         .arguments = "",
         .summary = N_("after a resume or a failed one: clear a mark that is spent or stale"),
-        .options = N_("  -h, --help  show this help\n"),
+        .options = N_("  -h, --help  show this help\n\n"
+                      "Call it when hibernating is over, not right after 'systemctl hibernate', which does not wait:\n"
+                      "a mark without an image is taken for a stale one.\n"),
         .run = run_settle,
 };

@@ -129,6 +129,21 @@ static int explain_store(const struct reading *reading)
         return EXIT_DONE;
 }
 
+/* Another system on this machine may share the block, and sleep: its mark is not ours to overwrite. */
+static int check_other(const struct reading *reading, const struct mark *mark)
+{
+        const struct mark *other = &reading->mark;
+
+        if (reading->status != SOURCE_VALID || other->empty ||
+            (strcmp(other->image, mark->image) == 0 && other->offset == mark->offset) ||
+            target_look_at_image(other, NULL, NULL) != IMAGE_PRESENT)
+                return EXIT_DONE;
+        return refuse(
+                _("%s: another hibernated session is marked there, and its image is on %s; resume that, or give it "
+                  "up with 'hibctl cancel --discard-image'"),
+                reading->place, other->image);
+}
+
 static int use_store(const struct request *request, struct outcome *outcome)
 {
         _cleanup_reading_ struct reading reading = { 0 };
@@ -139,8 +154,10 @@ static int use_store(const struct request *request, struct outcome *outcome)
         if (r == EXIT_DONE)
                 r = store->read(&reading);
         if (r == EXIT_DONE)
+                r = check_other(&reading, &outcome->mark);
+        if (r == EXIT_DONE)
                 r = request->dry_run ? explain_store(&reading) : store->write(text);
-        outcome->grub_asks = reading.prefix && grub_asks_for_mark(reading.prefix);
+        outcome->grub_asks = reading.prefix && grub_asks_for_mark(reading.prefix) > 0;
         return r;
 }
 
@@ -213,7 +230,8 @@ const struct command command_mark = {
                       "                      default: as the running kernel is set to use\n"
                       "      --offset=PAGES  where the swap area starts on that device; default: 0\n"
                       "      --kernel=FILE   kernel to resume with; default: the running one's file\n"
-                      "      --initrd=FILE   its initial ramdisk, or 'none'\n"
+                      "      --initrd=FILE   its initial ramdisk, or 'none': then the kernel itself must know\n"
+                      "                      the resume device, by the UUID of its partition\n"
                       "      --store=STORE   where to write the mark: env\n"
                       "  -n, --dry-run       write nothing, say what would be done\n"
                       "  -h, --help          show this help\n"),

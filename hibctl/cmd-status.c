@@ -65,13 +65,13 @@ static char *headline(const struct situation *s)
 {
         const char *why = _(verdict_reason_text(s->judgement.reason));
 
+        if (s->blind)
+                return xasprintf(
+                        _("What the next power-on does cannot be told from here: a part could not be seen (below)."));
         if (!s->grub_asks && s->judgement.verdict != VERDICT_NORMAL)
                 return xasprintf(
                         _("At the next power-on GRUB boots as ever: its configuration does not ask for a mark. "
                           "Run 'hibctl setup', then update-grub."));
-        if (s->blind)
-                return xasprintf(
-                        _("What the next power-on does cannot be told from here: a part could not be seen (below)."));
         switch (s->judgement.verdict) {
         case VERDICT_RESUME:
                 return xasprintf(_("At the next power-on GRUB will resume the session of %.10s %.5s from %s."),
@@ -120,10 +120,10 @@ static void put_mark(const struct look *look, const struct situation *s)
         const struct source *source = &s->sources[AT_ENV];
         state = xasprintf("%s, %s, id %s", mark_state_name(m->state), m->time, m->id);
         image = xasprintf(_("%s, offset %llu pages: %s"), m->image, (unsigned long long)m->offset,
-                          image_words(source->image));
+                          image_words(s->seen[AT_ENV]));
         kernel = xasprintf(_("%s on UUID=%s: %s"), m->kernel, m->fs_uuid, file_words(source->kernel));
         put_row(look, _("mark"), -1, state);
-        put_row(look, _("image"), source->image == IMAGE_PRESENT, image);
+        put_row(look, _("image"), s->seen[AT_ENV] == IMAGE_PRESENT, image);
         put_row(look, _("kernel"), source->kernel == FILE_PRESENT, kernel);
         if (m->initrd[0]) {
                 _cleanup_free_ char *initrd = xasprintf("%s: %s", m->initrd, file_words(source->initrd));
@@ -146,9 +146,9 @@ static void print_text(const struct situation *s)
                              : _("does not ask for a mark; run 'hibctl setup', then update-grub"));
         put_mark(&look, s);
         if (s->sources[AT_CONFIGURED].status == SOURCE_VALID) {
-                _cleanup_free_ char *resume = xasprintf(_("%s, offset %llu pages: %s"), s->configured.image,
-                                                        (unsigned long long)s->configured.offset,
-                                                        image_words(s->sources[AT_CONFIGURED].image));
+                _cleanup_free_ char *resume =
+                        xasprintf(_("%s, offset %llu pages: %s"), s->configured.image,
+                                  (unsigned long long)s->configured.offset, image_words(s->seen[AT_CONFIGURED]));
                 put_row(&look, "resume=", -1, resume);
         }
 }
@@ -204,7 +204,7 @@ static struct json_object *mark_json(const struct situation *s)
         if (m->empty)
                 return o;
         add_mark(o, m);
-        add_text(o, "image_state", image_word(source->image));
+        add_text(o, "image_state", image_word(s->seen[AT_ENV]));
         add_text(o, "image_device", s->devices[AT_ENV]);
         add_text(o, "kernel_state", file_word(source->kernel));
         add_text(o, "initrd_state", file_word(source->initrd));
@@ -233,7 +233,7 @@ static struct json_object *configured_json(const struct situation *s)
         o = json_object_new_object();
         add_text(o, "image", s->configured.image);
         json_object_object_add(o, "offset", json_object_new_int64((int64_t)s->configured.offset));
-        add_text(o, "image_state", image_word(s->sources[AT_CONFIGURED].image));
+        add_text(o, "image_state", image_word(s->seen[AT_CONFIGURED]));
         add_text(o, "image_device", s->devices[AT_CONFIGURED]);
         return o;
 }

@@ -4,6 +4,7 @@
 #include "config.h"
 
 #include <blkid/blkid.h>
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/fiemap.h>
@@ -18,6 +19,7 @@
 #include "globals.h"
 #include "util.h"
 
+#define MAX_DEPTH 16      /* of devices on devices */
 #define DIRECT_ALIGN 4096 /* the largest logical sector in use */
 
 static char *sysfs_text(dev_t dev, const char *file)
@@ -62,32 +64,47 @@ static char *disk_name(dev_t dev)
         return xstrdup(slash ? slash + 1 : target);
 }
 
-enum device_kind device_kind(dev_t dev)
+static unsigned int own_layer(dev_t dev, const char *disk)
 {
         _cleanup_free_ char *uuid = sysfs_text(dev, "dm/uuid");
-        _cleanup_free_ char *name = disk_name(dev);
 
         if (uuid && strncmp(uuid, "LVM-", 4) == 0)
-                return DEVICE_LVM;
+                return LAYER_LVM;
         if (uuid && strncmp(uuid, "CRYPT-", 6) == 0)
-                return DEVICE_CRYPT;
-        if (!name)
-                return DEVICE_PLAIN;
-        if (strncmp(name, "md", 2) == 0)
-                return DEVICE_RAID;
-        if (strncmp(name, "nbd", 3) == 0 || strncmp(name, "rbd", 3) == 0 || strncmp(name, "drbd", 4) == 0)
-                return DEVICE_NETWORK;
-        return DEVICE_PLAIN;
+                return LAYER_CRYPT;
+        if (strncmp(disk, "md", 2) == 0)
+                return LAYER_RAID;
+        if (strncmp(disk, "nbd", 3) == 0 || strncmp(disk, "rbd", 3) == 0 || strncmp(disk, "drbd", 4) == 0)
+                return LAYER_NETWORK;
+        return 0;
 }
 
-const char *device_kind_name(enum device_kind kind)
+static unsigned int layers(dev_t dev, int depth)
 {
-        static const char *const names[] = {
-                [DEVICE_PLAIN] = "plain",    [DEVICE_LVM] = "LVM",         [DEVICE_RAID] = "RAID",
-                [DEVICE_CRYPT] = "dm-crypt", [DEVICE_NETWORK] = "network",
-        };
+        _cleanup_free_ char *disk = disk_name(dev), *path = NULL;
+        unsigned int found, maj, min;
+        DIR *slaves;
 
-        return names[kind];
+        if (!disk || depth == MAX_DEPTH)
+                return 0;
+        found = own_layer(dev, disk);
+        path = xasprintf("/sys/class/block/%s/slaves", disk);
+        slaves = opendir(path);
+        if (!slaves)
+                return found;
+        for (struct dirent *e; (e = readdir(slaves));) {
+                _cleanup_free_ char *file = xasprintf("%s/%s/dev", path, e->d_name), *number = NULL;
+                if (e->d_name[0] != '.' && read_whole_file(file, 4096, &number) > 0 &&
+                    sscanf(number, "%u:%u", &maj, &min) == 2)
+                        found |= layers(makedev(maj, min), depth + 1);
+        }
+        closedir(slaves);
+        return found;
+}
+
+unsigned int device_layers(dev_t dev)
+{
+        return layers(dev, 0);
 }
 
 static void lookup(blkid_probe pr, const char *name, char out[UUID_TEXT_MAX])

@@ -12,13 +12,13 @@
 
 #define UUID_TEXT_MAX 64
 
-/* What stands between a block device and the hardware, as far as it matters to a boot loader. */
-enum device_kind {
-        DEVICE_PLAIN,   /* disk, partition, loop device: GRUB reads and writes it */
-        DEVICE_LVM,     /* GRUB reads it, but cannot write ("diskfilter writes are not supported") */
-        DEVICE_RAID,    /* likewise */
-        DEVICE_CRYPT,   /* GRUB sees it only when it has been unlocked there */
-        DEVICE_NETWORK, /* GRUB does not see it */
+/* What stands between a block device and the hardware, at any depth, as far as it matters to a boot loader: bits. 0 is
+ * a plain disk, partition or loop device, which GRUB reads and writes. */
+enum device_layer {
+        LAYER_LVM = 1,     /* GRUB reads it, but cannot write ("diskfilter writes are not supported") */
+        LAYER_RAID = 2,    /* likewise */
+        LAYER_CRYPT = 4,   /* GRUB sees it only when it has been unlocked there */
+        LAYER_NETWORK = 8, /* GRUB does not see it */
 };
 
 /* What libblkid knows of a device; "" where it knows nothing. */
@@ -32,8 +32,7 @@ struct device_tags {
 /* The node in /dev for a device number. 0 or a negative errno; the caller frees *PATH. */
 int device_path(dev_t dev, char **path);
 
-enum device_kind device_kind(dev_t dev);
-const char *device_kind_name(enum device_kind kind);
+unsigned int device_layers(dev_t dev);
 
 /* TYPES: the only ones to look for, as libblkid names them, ending with NULL; or NULL for all, which alone can tell
  * that a device is ambiguous, but takes some hundred reads. 0 or a negative errno. */

@@ -32,13 +32,16 @@ int write_out_journal(int fd)
         return errno == ENOTTY || errno == EINVAL ? -EOPNOTSUPP : -errno;
 }
 
-/* A child may outlive us. Whoever reads our output to its end must not wait for it. */
-static void drop_output(void)
+/* A child may outlive us. Whoever reads our output to its end, or wants the lock, must not wait for it. */
+static void keep_only(int a, int b)
 {
         int fd = open("/dev/null", O_RDWR);
 
         for (int i = 0; fd >= 0 && i <= STDERR_FILENO; i++)
                 dup2(fd, i);
+        for (int i = STDERR_FILENO + 1; i < 256; i++) /* far more than this program ever has open */
+                if (i != a && i != b)
+                        close(i);
 }
 
 /* The kernel can only be asked by doing something that waits. A child sets an attribute of a kind that does not exist:
@@ -51,7 +54,7 @@ bool is_frozen(int fd)
         if (child < 0)
                 return false;
         if (child == 0) {
-                drop_output();
+                keep_only(fd, fd);
                 fsetxattr(fd, "hibctl.no-such-attribute", "", 0, 0);
                 _exit(0);
         }
@@ -84,7 +87,7 @@ static _Noreturn void guard(int fd, int from_parent)
         sigfillset(&all);
         sigprocmask(SIG_SETMASK, &all, NULL);
         setsid();
-        drop_output();
+        keep_only(fd, from_parent);
         do
                 r = poll(&p, 1, FREEZE_LIMIT_MS);
         while (r < 0 && errno == EINTR);

@@ -259,7 +259,7 @@ static int check_header(const struct area *area, bool expected, struct image_hea
 }
 
 /* A swap partition is named by its own UUID, a swap file by that of its filesystem; both survive hibernation. */
-static int name_device(const struct area *area, struct mark *mark)
+static int name_device(const struct area *area, bool has_initrd, struct mark *mark)
 {
         static const char *const swap_types[] = { "swap", "swsuspend", NULL };
         struct device_tags tags;
@@ -275,7 +275,8 @@ static int name_device(const struct area *area, struct mark *mark)
         const char *const same_type[] = { tags.type, NULL };
         if (tags.uuid[0] && device_count_uuid(tags.uuid, area->offset == 0 ? swap_types : same_type) > 1)
                 return not_unique(tags.uuid);
-        if (tags.uuid[0])
+        /* Without an initial ramdisk the kernel itself looks for resume=, and it knows the UUIDs of partitions only. */
+        if (tags.uuid[0] && (has_initrd || !tags.part_uuid[0]))
                 snprintf(mark->image, sizeof(mark->image), "UUID=%.36s", tags.uuid);
         else if (tags.part_uuid[0])
                 snprintf(mark->image, sizeof(mark->image), "PARTUUID=%.36s", tags.part_uuid);
@@ -292,17 +293,16 @@ static enum mark_verify how_to_verify(const char *device)
 
         if (device_number(device, &dev) < 0)
                 return MARK_VERIFY_HINT;
-        enum device_kind kind = device_kind(dev);
-        return kind == DEVICE_CRYPT || kind == DEVICE_NETWORK ? MARK_VERIFY_HINT : MARK_VERIFY_HEADER;
+        return device_layers(dev) & (LAYER_CRYPT | LAYER_NETWORK) ? MARK_VERIFY_HINT : MARK_VERIFY_HEADER;
 }
 
-static int fill_in(const struct area *area, bool expected, struct mark *mark)
+static int fill_in(const struct area *area, const struct target_wish *wish, struct mark *mark)
 {
         struct image_header header;
-        int r = check_header(area, expected, &header);
+        int r = check_header(area, /* expected= */ wish->image, &header);
 
         if (r == EXIT_DONE)
-                r = name_device(area, mark);
+                r = name_device(area, !wish->initrd || strcmp(wish->initrd, "none") != 0, mark);
         if (r != EXIT_DONE)
                 return r;
         mark->offset = area->offset;
@@ -318,7 +318,7 @@ int target_find_image(const struct target_wish *wish, struct mark *mark)
         _cleanup_area_ struct area area = { 0 };
         int r = wish->image ? wished_area(wish, &area) : system_area(&area);
 
-        return r == EXIT_DONE ? fill_in(&area, /* expected= */ wish->image, mark) : r;
+        return r == EXIT_DONE ? fill_in(&area, wish, mark) : r;
 }
 
 bool target_configured(struct mark *mark)

@@ -32,7 +32,6 @@ static const char *const initrd_names[] = { "/boot/initrd.img-%s", "/boot/initra
 #define BZIMAGE_MAGIC_AT 0x202
 #define BZIMAGE_VERSION_POINTER_AT 0x20e
 #define BZIMAGE_VERSION_BASE 0x200
-#define BZIMAGE_HEAD 0x20000
 #define KERNEL_TEXT_MAX 512
 
 /* False if the file is not a bzImage: then its build cannot be told here. */

@@ -3,6 +3,7 @@
  */
 #include "config.h"
 
+#include <errno.h>
 #include <string.h>
 
 #include "globals.h"
@@ -20,8 +21,11 @@ static void look_at(struct situation *s, size_t i, const struct mark *mark)
         source->verify = mark->verify;
         if (mark->empty || mark->state == MARK_NONE)
                 return;
-        source->image = target_look_at_image(mark, NULL, &s->devices[i]);
-        if (source->image == IMAGE_NOT_READABLE && mark->verify == MARK_VERIFY_HEADER)
+        s->seen[i] = target_look_at_image(mark, NULL, &s->devices[i]);
+        source->image = s->seen[i];
+        if (mark->verify == MARK_VERIFY_HINT) /* not for the boot loader to see */
+                source->image = i == AT_CONFIGURED ? IMAGE_NO_DEVICE : IMAGE_NOT_LOOKED;
+        if (source->image == IMAGE_NOT_READABLE)
                 s->blind = true;
         if (i == AT_CONFIGURED) {
                 /* Its kernel is chosen when grub.cfg is made; that it is there is not for us to see. */
@@ -46,12 +50,15 @@ static void look_at_env(struct situation *s)
                 s->blind = true;
 }
 
-bool grub_asks_for_mark(const char *prefix)
+int grub_asks_for_mark(const char *prefix)
 {
         _cleanup_free_ char *path = xasprintf("%s/grub.cfg", prefix);
         _cleanup_free_ char *text = NULL;
+        ssize_t n = read_whole_file(path, GRUB_CFG_MAX, &text);
 
-        return read_whole_file(path, GRUB_CFG_MAX, &text) >= 0 && strstr(text, "hibresume probe");
+        if (n == -ENOENT)
+                return 0;
+        return n < 0 ? (int)n : strstr(text, "hibresume probe") != NULL;
 }
 
 int situation_read(struct situation *s)
@@ -67,7 +74,9 @@ int situation_read(struct situation *s)
                 s->sources[AT_CONFIGURED].status = SOURCE_VALID;
                 look_at(s, AT_CONFIGURED, &s->configured);
         }
-        s->grub_asks = s->env.prefix && grub_asks_for_mark(s->env.prefix);
+        int asks = s->env.prefix ? grub_asks_for_mark(s->env.prefix) : 0;
+        s->grub_asks = asks != 0;
+        s->blind |= asks < 0;
         verdict_judge(s->sources, N_SOURCES, &s->judgement);
         return r;
 }
@@ -92,5 +101,6 @@ bool situation_is_spent(const struct situation *s)
         if (env->status != SOURCE_VALID || env->state == MARK_NONE)
                 return false;
         /* Only what is certain: a device that cannot be read or found now may be there at the next power-on. */
-        return env->empty || env->image == IMAGE_GONE || (env->state == MARK_TAKEN && env->verify == MARK_VERIFY_HINT);
+        return env->empty || s->seen[AT_ENV] == IMAGE_GONE ||
+               (env->state == MARK_TAKEN && env->verify == MARK_VERIFY_HINT && s->seen[AT_ENV] != IMAGE_PRESENT);
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  * Copyright (C) 2026 The hibctl authors
  *
- * A store: a place for a mark. Each store is a table of two functions, so that commands need not know which one they
+ * A store: a place for a mark. Each store is a table of functions, so that commands need not know which one they
  * work with.
  */
 #ifndef HIBCTL_STORE_H
