@@ -53,7 +53,8 @@ static int read_block(int fd, bool direct, char *buf, size_t size)
         return (size_t)r >= size ? 0 : -ESTALE;
 }
 
-int envfile_reread(const struct envfile *f, char *buf)
+/* Reads the bytes again, past the page cache; BUF has block.size bytes. 0 or a negative errno. */
+static int reread(const struct envfile *f, char *buf)
 {
         size_t size = f->block.size;
         _cleanup_free_ char *aligned = aligned_buffer(size);
@@ -278,7 +279,7 @@ int envfile_overwrite(struct envfile *f, const char *new_bytes)
 
         /* Another program may have written since we read. That cannot be excluded, only made unlikely: the others take
          * no lock. */
-        r = envfile_reread(f, now);
+        r = reread(f, now);
         if (r == 0 && memcmp(now, f->buf, size) != 0)
                 r = -ESTALE;
         if (r == 0 && is_frozen(f->fd))
@@ -288,7 +289,7 @@ int envfile_overwrite(struct envfile *f, const char *new_bytes)
 
         r = write_differences(f, f->buf, new_bytes, backwards);
         if (r == 0)
-                r = envfile_reread(f, now);
+                r = reread(f, now);
         if (r == 0 && memcmp(now, new_bytes, size) != 0)
                 return -ESTALE;
         if (r < 0) {

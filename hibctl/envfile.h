@@ -42,9 +42,6 @@ int envfile_open(struct envfile *f, const char *path, bool for_writing);
 void envfile_close(struct envfile *f);
 #define _cleanup_envfile_ _cleanup_(envfile_close)
 
-/* Reads the bytes again, past the page cache; BUF has block.size bytes. 0 or a negative errno. */
-int envfile_reread(const struct envfile *f, char *buf);
-
 /* Overwrites what differs between the block that was read and NEW, sector by sector, flushing after each, in an order
  * in which no state between shows a damaged block, where there is one; and reads back. On an error the old bytes are
  * put back. 0 or a negative errno; -ESTALE if another program changed the block meanwhile: nothing was written, or what

@@ -20,7 +20,6 @@
 #define _cleanup_(f) __attribute__((cleanup(f)))
 #define _cleanup_free_ _cleanup_(cleanup_free)
 #define _cleanup_close_ _cleanup_(cleanup_close)
-#define _cleanup_fclose_ _cleanup_(cleanup_fclose)
 
 static inline void cleanup_free(void *p)
 {
@@ -31,12 +30,6 @@ static inline void cleanup_close(const int *fd)
 {
         if (*fd >= 0)
                 close(*fd);
-}
-
-static inline void cleanup_fclose(FILE **f)
-{
-        if (*f)
-                fclose(*f);
 }
 
 /* As strdup and asprintf; the program ends with a message if there is no memory. The caller frees. */
