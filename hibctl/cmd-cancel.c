@@ -64,19 +64,27 @@ static void report(const struct outcome *outcome, const struct situation *s)
         print_json(o);
 }
 
-/* The image of the mark if there is one, else that on the configured device. */
+/* What names the image to discard: the mark if there is one, else grub.cfg, else the running kernel. */
+static bool find_image(const struct situation *s, struct mark *mark)
+{
+        if (s->sources[AT_ENV].status == SOURCE_VALID && !s->env.mark.empty)
+                *mark = s->env.mark;
+        else if (s->sources[AT_CONFIGURED].status == SOURCE_VALID)
+                *mark = s->request.device;
+        else
+                return target_configured(mark);
+        return true;
+}
+
 static int discard_image(const struct situation *s)
 {
-        const struct source *env = &s->sources[AT_ENV];
-        const struct mark *mark = env->status == SOURCE_VALID && !s->env.mark.empty  ? &s->env.mark
-                                  : s->sources[AT_CONFIGURED].status == SOURCE_VALID ? &s->configured
-                                                                                     : NULL;
-        int r = mark ? target_discard_image(mark) : EXIT_NOTHING;
+        struct mark mark;
+        int r = find_image(s, &mark) ? target_discard_image(&mark) : EXIT_NOTHING;
 
         if (r == EXIT_NOTHING)
                 say(_("there is no image to discard"));
         if (r == EXIT_DONE)
-                say(_("discarded: %s holds no image any more"), mark->image);
+                say(_("discarded: %s holds no image any more"), mark.image);
         return r;
 }
 

@@ -34,11 +34,6 @@ struct request {
         bool dry_run;
 };
 
-struct outcome {
-        struct mark mark;
-        bool grub_asks; /* or the mark will do nothing */
-};
-
 static int set_id(struct mark *mark)
 {
         unsigned char random[MARK_ID_LEN / 2];
@@ -88,31 +83,24 @@ static int make_text(const struct target_wish *wish, struct mark *mark, char tex
         return EXIT_DONE;
 }
 
-static int print_result(const struct request *request, const struct outcome *outcome)
+static int print_result(const struct request *request, const struct mark *mark)
 {
         struct json_object *o = json_object_new_object();
 
         json_object_object_add(o, "armed", json_object_new_boolean(!request->dry_run));
         json_object_object_add(o, "dry_run", json_object_new_boolean(request->dry_run));
         add_text(o, "store", request->store->name);
-        add_mark(o, &outcome->mark);
-        json_object_object_add(o, "grub_asks", json_object_new_boolean(outcome->grub_asks));
+        add_mark(o, mark);
         return print_json(o);
 }
 
-static int print_words(const struct request *request, const struct outcome *outcome)
+static int print_words(const struct request *request, const struct mark *mark)
 {
-        const struct mark *mark = &outcome->mark;
-
         if (request->dry_run)
                 say(_("would mark: image on %s, offset %llu pages, kernel %s"), mark->image,
                     (unsigned long long)mark->offset, mark->kernel);
-        else if (outcome->grub_asks)
-                say(_("marked: the next power-on resumes from %s with %s, once"), mark->image, mark->kernel);
         else
-                say(_("marked: image on %s, kernel %s"), mark->image, mark->kernel);
-        if (!outcome->grub_asks)
-                say_error(_("warning: grub.cfg does not ask for a mark, so GRUB boots as ever; run update-grub"));
+                say(_("marked: the next power-on resumes from %s with %s, once"), mark->image, mark->kernel);
         return EXIT_DONE;
 }
 
@@ -144,39 +132,61 @@ static int check_other(const struct reading *reading, const struct mark *mark)
                 reading->place, other->image);
 }
 
-static int use_store(const struct request *request, struct outcome *outcome)
+/* A mark that GRUB does not look for would do nothing. */
+static int check_grub_asks(const struct reading *reading)
+{
+        struct grub_request asked;
+        int r = grub_request_read(reading->prefix, &asked);
+
+        if (r == -EBADMSG)
+                return no_store(_("%s/grub.cfg: its line \"hibresume probe\" is not as hibctl's script writes it; run "
+                                  "update-grub"),
+                                reading->prefix);
+        if (r < 0)
+                return no_store(_("%s/grub.cfg: cannot read whether GRUB looks for a mark: %s; make it anew with "
+                                  "update-grub"),
+                                reading->prefix, strerror(-r));
+        if (!asked.asks)
+                return no_store(_("%s/grub.cfg: it does not look for a mark, so GRUB would boot as ever; run "
+                                  "update-grub"),
+                                reading->prefix);
+        return EXIT_DONE;
+}
+
+static int use_store(const struct request *request, struct mark *mark)
 {
         _cleanup_reading_ struct reading reading = { 0 };
         const struct store *store = request->store;
         char text[MARK_WIDTH];
-        int r = make_text(&request->wish, &outcome->mark, text);
+        int r = make_text(&request->wish, mark, text);
 
         if (r == EXIT_DONE)
                 r = store->read(&reading);
         if (r == EXIT_DONE)
-                r = check_other(&reading, &outcome->mark);
+                r = check_other(&reading, mark);
+        if (r == EXIT_DONE)
+                r = check_grub_asks(&reading);
         if (r == EXIT_DONE)
                 r = request->dry_run ? explain_store(&reading) : store->write(text);
-        outcome->grub_asks = reading.prefix && grub_asks_for_mark(reading.prefix) > 0;
         return r;
 }
 
 /* The store is open while the kernel is looked for: they may be on the same filesystem, mounted for this moment. */
 static int arm(const struct request *request)
 {
-        struct outcome outcome;
+        struct mark mark;
         int r = request->dry_run ? EXIT_DONE : take_lock(), closed;
 
         if (r != EXIT_DONE)
                 return r;
         r = request->store->open(/* for_writing= */ !request->dry_run);
         if (r == EXIT_DONE)
-                r = use_store(request, &outcome);
+                r = use_store(request, &mark);
         closed = request->store->close();
         r = r == EXIT_DONE ? closed : r;
         if (r != EXIT_DONE)
                 return r;
-        return globals.json ? print_result(request, &outcome) : print_words(request, &outcome);
+        return globals.json ? print_result(request, &mark) : print_words(request, &mark);
 }
 
 static int run(int argc, char *argv[])

@@ -68,7 +68,7 @@ static char *headline(const struct situation *s)
         if (s->blind)
                 return xasprintf(
                         _("What the next power-on does cannot be told from here: a part could not be seen (below)."));
-        if (!s->grub_asks && s->judgement.verdict != VERDICT_NORMAL)
+        if (!s->request.asks && s->judgement.verdict != VERDICT_NORMAL)
                 return xasprintf(
                         _("At the next power-on GRUB boots as ever: its configuration does not ask for a mark. "
                           "Run 'hibctl setup', then update-grub."));
@@ -141,14 +141,14 @@ static void print_text(const struct situation *s)
         put_row(&look, _("slot"), s->env.slot == SLOT_FOUND, slot_words(s->env.slot));
         if (s->env.why_not_writable)
                 put_row(&look, _("writable"), 0, s->env.why_not_writable);
-        put_row(&look, "grub.cfg", s->grub_asks,
-                s->grub_asks ? _("asks for a mark")
-                             : _("does not ask for a mark; run 'hibctl setup', then update-grub"));
+        put_row(&look, "grub.cfg", s->request.asks,
+                s->request.asks ? _("asks for a mark")
+                                : _("does not ask for a mark; run 'hibctl setup', then update-grub"));
         put_mark(&look, s);
         if (s->sources[AT_CONFIGURED].status == SOURCE_VALID) {
                 _cleanup_free_ char *resume =
-                        xasprintf(_("%s, offset %llu pages: %s"), s->configured.image,
-                                  (unsigned long long)s->configured.offset, image_words(s->seen[AT_CONFIGURED]));
+                        xasprintf(_("%s, offset %llu pages: %s"), s->request.device.image,
+                                  (unsigned long long)s->request.device.offset, image_words(s->seen[AT_CONFIGURED]));
                 put_row(&look, "resume=", -1, resume);
         }
 }
@@ -231,8 +231,8 @@ static struct json_object *configured_json(const struct situation *s)
         if (s->sources[AT_CONFIGURED].status != SOURCE_VALID)
                 return NULL;
         o = json_object_new_object();
-        add_text(o, "image", s->configured.image);
-        json_object_object_add(o, "offset", json_object_new_int64((int64_t)s->configured.offset));
+        add_text(o, "image", s->request.device.image);
+        json_object_object_add(o, "offset", json_object_new_int64((int64_t)s->request.device.offset));
         add_text(o, "image_state", image_word(s->seen[AT_CONFIGURED]));
         add_text(o, "image_device", s->devices[AT_CONFIGURED]);
         return o;
@@ -244,10 +244,10 @@ static void print_as_json(const struct situation *s)
         _cleanup_free_ char *first = headline(s);
         bool sure = !s->blind;
 
-        add_text(o, "verdict", !sure ? "unknown" : !s->grub_asks ? "normal" : verdict_name(s->judgement.verdict));
+        add_text(o, "verdict", !sure ? "unknown" : !s->request.asks ? "normal" : verdict_name(s->judgement.verdict));
         add_text(o, "reason", verdict_reason_name(s->judgement.reason));
         add_text(o, "words", first);
-        json_object_object_add(o, "grub_asks", json_object_new_boolean(s->grub_asks));
+        json_object_object_add(o, "grub_asks", json_object_new_boolean(s->request.asks));
         json_object_object_add(o, "spent", json_object_new_boolean(situation_is_spent(s)));
         json_object_object_add(stores, "env", env_json(s));
         json_object_object_add(o, "stores", stores);

@@ -220,6 +220,8 @@ int device_find(const char *tag, char **path)
                 return find_by_other_tag(tag, path);
         char wanted[UUID_TEXT_MAX];
         unquote(strchr(tag, '=') + 1, wanted);
+        if (!wanted[0]) /* or every device without a UUID would do */
+                return -ENODEV;
         n = scan(wanted, part, NULL, path);
         if (n <= 1)
                 return n == 1 ? 0 : -ENODEV;

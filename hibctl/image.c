@@ -287,7 +287,7 @@ static int name_device(const struct area *area, bool has_initrd, struct mark *ma
         return EXIT_DONE;
 }
 
-static enum mark_verify how_to_verify(const char *device)
+enum mark_verify target_how_to_verify(const char *device)
 {
         dev_t dev;
 
@@ -307,7 +307,7 @@ static int fill_in(const struct area *area, const struct target_wish *wish, stru
                 return r;
         mark->offset = area->offset;
         mark->page_size = header.page_size;
-        mark->verify = how_to_verify(area->device);
+        mark->verify = target_how_to_verify(area->device);
         say_step(_("image: %s (%s), offset %" PRIu64 " pages of %u bytes"), area->device, mark->image, mark->offset,
                  mark->page_size);
         return EXIT_DONE;
@@ -332,7 +332,7 @@ bool target_configured(struct mark *mark)
                 return false;
         *mark = (struct mark){ .state = MARK_ARMED, .offset = read_resume_offset(), .page_size = system_page_size() };
         snprintf(mark->image, sizeof(mark->image), "UUID=%.36s", tags.uuid);
-        mark->verify = how_to_verify(area.device);
+        mark->verify = target_how_to_verify(area.device);
         return true;
 }
 

@@ -3,14 +3,9 @@
  */
 #include "config.h"
 
-#include <errno.h>
-#include <string.h>
+#include <stdlib.h>
 
-#include "globals.h"
-#include "say.h"
 #include "situation.h"
-
-#define GRUB_CFG_MAX (4 * 1024 * 1024)
 
 static void look_at(struct situation *s, size_t i, const struct mark *mark)
 {
@@ -23,15 +18,12 @@ static void look_at(struct situation *s, size_t i, const struct mark *mark)
                 return;
         s->seen[i] = target_look_at_image(mark, NULL, &s->devices[i]);
         source->image = s->seen[i];
-        if (mark->verify == MARK_VERIFY_HINT) /* not for the boot loader to see */
-                source->image = i == AT_CONFIGURED ? IMAGE_NO_DEVICE : IMAGE_NOT_LOOKED;
+        if (mark->verify == MARK_VERIFY_HINT)
+                source->image = IMAGE_NOT_LOOKED;
+        else if (s->devices[i] && target_how_to_verify(s->devices[i]) == MARK_VERIFY_HINT)
+                source->image = IMAGE_NO_DEVICE; /* the boot loader does not see it */
         if (source->image == IMAGE_NOT_READABLE)
                 s->blind = true;
-        if (i == AT_CONFIGURED) {
-                /* Its kernel is chosen when grub.cfg is made; that it is there is not for us to see. */
-                source->kernel = source->initrd = FILE_PRESENT;
-                return;
-        }
         source->kernel = target_look_at_file(mark->fs_uuid, mark->kernel);
         source->initrd = mark->initrd[0] ? target_look_at_file(mark->fs_uuid, mark->initrd) : FILE_NOT_LOOKED;
         if (source->kernel == FILE_NOT_LOOKED && source->image == IMAGE_PRESENT)
@@ -50,15 +42,19 @@ static void look_at_env(struct situation *s)
                 s->blind = true;
 }
 
-int grub_asks_for_mark(const char *prefix)
+/* The resume device that GRUB looks at is the one that grub.cfg names, whatever the running kernel is set to. */
+static void look_at_configured(struct situation *s)
 {
-        _cleanup_free_ char *path = xasprintf("%s/grub.cfg", prefix);
-        _cleanup_free_ char *text = NULL;
-        ssize_t n = read_whole_file(path, GRUB_CFG_MAX, &text);
-
-        if (n == -ENOENT)
-                return 0;
-        return n < 0 ? (int)n : strstr(text, "hibresume probe") != NULL;
+        if (!s->env.prefix)
+                return;
+        if (grub_request_read(s->env.prefix, &s->request) < 0) {
+                s->blind = true;
+                return;
+        }
+        if (!s->request.has_device)
+                return;
+        s->sources[AT_CONFIGURED].status = SOURCE_VALID;
+        look_at(s, AT_CONFIGURED, &s->request.device);
 }
 
 int situation_read(struct situation *s)
@@ -70,13 +66,7 @@ int situation_read(struct situation *s)
         s->sources[AT_CONFIGURED].kind = SOURCE_CONFIGURED;
         r = store_env.read(&s->env);
         look_at_env(s);
-        if (target_configured(&s->configured)) {
-                s->sources[AT_CONFIGURED].status = SOURCE_VALID;
-                look_at(s, AT_CONFIGURED, &s->configured);
-        }
-        int asks = s->env.prefix ? grub_asks_for_mark(s->env.prefix) : 0;
-        s->grub_asks = asks != 0;
-        s->blind |= asks < 0;
+        look_at_configured(s);
         verdict_judge(s->sources, N_SOURCES, &s->judgement);
         return r;
 }

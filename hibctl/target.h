@@ -40,6 +40,9 @@ enum file_state target_look_at_file(const char *fs_uuid, const char *path);
 /* Puts the swap signature back where MARK points, so that nobody resumes the image any more. */
 int target_discard_image(const struct mark *mark);
 
+/* MARK_VERIFY_HINT for a device that the boot loader does not see. */
+enum mark_verify target_how_to_verify(const char *device);
+
 /* The device that the running system resumes from, for an image without a mark: fills in image, offset and page size.
  * False if none is configured. Says nothing. */
 bool target_configured(struct mark *mark);

@@ -39,6 +39,12 @@ def _contender(tools, name, fs, command, prepare=lambda: None):
     return Contender(name, measure, prepare, lambda: tools.stopwatch.count_syscalls(command(-1)))
 
 
+def _finish_setup(hibctl, fs):
+    """What setup and update-grub do for us."""
+    host.run(*hibctl, "setup")
+    fs.env_path.with_name("grub.cfg").write_text("hibresume probe\n", encoding="ascii")
+
+
 def mounted(kind, stack, scratch, tools):
     """The boot filesystem is mounted, as on most machines."""
 
@@ -50,7 +56,7 @@ def mounted(kind, stack, scratch, tools):
     hibctl = [tools.hibctl, "--quiet", f"--root={machine.root}"]
     fs, ours = enter("hibctl mark", lambda fs, n: [*hibctl, "mark"], machine.boot)
     make_kernel(machine.boot)
-    host.run(*hibctl, "setup")
+    _finish_setup(hibctl, fs)
     fs.make_old()
 
     pwrite = tools.floor_pwrite
@@ -73,7 +79,7 @@ def unmounted(kind, stack, scratch, tools):
     make_kernel(machine.boot)
     hibctl = [tools.hibctl, "--quiet", f"--root={machine.root}"]
     fs, ours = enter("hibctl mark", lambda fs, n: [*hibctl, "mark"], machine.boot / "grub")
-    host.run(*hibctl, "setup")
+    _finish_setup(hibctl, fs)
     (machine.root / "etc/fstab").write_text(f"{fs.device.path} /boot/grub {kind} defaults 0 2\n", encoding="ascii")
 
     _, floor = enter("mount, pwrite, fdatasync, umount", lambda fs, n: [

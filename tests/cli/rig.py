@@ -346,13 +346,13 @@ class Machine:
         self.kernel.write_bytes(kernel_file())
         self.initrd.write_bytes(b"ramdisk")
         self.write("proc/swaps", "Filename\t\t\t\tType\t\tSize\t\tUsed\t\tPriority\n")
-        (self.grub / "grub.cfg").write_text("hibresume probe --env $prefix/grubenv\n")
         if layout != "root":
             self.write("etc/fstab", f"UUID={self.fs.uuid} /boot {self.fs.type} defaults 0 2\n")
         if layout == "fstab":
             self.unmount()
         self.swap = Swap(scratch)
         self.resume_from(self.swap.device)
+        self.grub_looks_at(f"UUID={self.swap.uuid}")
 
     # what the system says of itself
 
@@ -362,6 +362,19 @@ class Machine:
     def resume_from(self, device, offset=0):
         self.write("sys/power/resume", f"{device_number(device) if device else '0:0'}\n")
         self.write("sys/power/resume_offset", f"{offset}\n")
+
+    def grub_looks_at(self, tag, offset=0, page_size=4096):
+        """grub.cfg asks for a mark, and names this resume device; None: it names none."""
+        folder = self.prefix.removesuffix("grub")
+        line = "hibresume probe"
+        if tag:
+            line += (f" --device '{tag}' --offset {offset} --page-size {page_size} --fs '{self.fs.uuid}'"
+                     f" --kernel '{folder}{self.kernel.name}' --initrd '{folder}{self.initrd.name}'")
+        self.write_grub_cfg(f"set x=1\nif true; then\n  {line}\nfi\n")
+
+    def write_grub_cfg(self, text):
+        with self.mounted():
+            (self.grub / "grub.cfg").write_text(text)
 
     def active_swaps(self, *areas):
         rows = [f"{name}\t\t\t\t{kind}\t\t1020\t\t0\t\t-2\n" for name, kind in areas]

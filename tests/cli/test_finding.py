@@ -269,7 +269,8 @@ def test_image_option(machine, scratch, form):
 
 
 @pytest.mark.parametrize("wish", ["/nonexistent", "UUID=no-such-uuid", "/dev/null", "/", "", "nonsense", "LABEL=", "UUID="])
-def test_image_option_that_names_nothing(refused, wish):
+def test_image_option_that_names_nothing(refused, scratch, wish):
+    run("mkswap", "-q", "-U", "clear", Swap(scratch, "nameless").device)  # no UUID is not the same as an empty one
     refused(f"--image={wish}", words=[wish])
 
 
@@ -484,10 +485,57 @@ def test_status_when_the_kernel_goes_after_the_mark(machine):
     assert (told["verdict"], told["reason"]) == ("normal", "kernel-gone")
 
 
+def test_status_looks_where_grub_looks(machine, scratch):
+    """An image that nobody marked, on the device that grub.cfg names: the running kernel's may be another one."""
+    other = Swap(scratch, "other")
+    other.put_image()
+    assert machine.status()["reason"] == "nothing"
+    machine.grub_looks_at(f"UUID={other.uuid}")
+    told = machine.status()
+    assert (told["verdict"], told["reason"]) == ("offer", "unmarked")
+    assert told["configured"]["image_device"] == other.device
+    machine.grub_looks_at(None)
+    told = machine.status()
+    assert (told["verdict"], told["configured"]) == ("normal", None)
+
+
+def test_status_looks_at_grubs_offset(machine, scratch):
+    big = Swap(scratch, "big", 1 << 20)
+    big.write(5 * 4096 + 4076, b"SWAPSPACE2" + b"S1SUSPEND\0")
+    machine.grub_looks_at(f"UUID={big.uuid}", 5)
+    assert machine.status()["reason"] == "unmarked"
+    machine.grub_looks_at(f"UUID={big.uuid}", 6)
+    assert machine.status()["reason"] == "nothing"
+
+
+def test_status_of_an_unmarked_image_without_its_kernel(machine):
+    """The kernel is the one that grub.cfg names."""
+    machine.swap.put_image()
+    assert machine.status()["reason"] == "unmarked"
+    machine.initrd.unlink()
+    assert machine.status()["reason"] == "initrd-gone"
+    machine.kernel.unlink()
+    told = machine.status()
+    assert (told["verdict"], told["reason"]) == ("normal", "kernel-gone")
+
+
+def test_discard_without_a_mark(machine, scratch):
+    """What grub.cfg names; if it names nothing, what the running kernel would resume from."""
+    other = Swap(scratch, "other")
+    other.put_image()
+    machine.swap.put_image()
+    machine.grub_looks_at(f"UUID={other.uuid}")
+    machine("cancel", "--discard-image").done()
+    assert b"S1SUSPEND" not in other.read(0, 4096) and b"S1SUSPEND" in machine.swap.read(0, 4096)
+    machine.grub_looks_at(None)
+    machine("cancel", "--discard-image").done()
+    assert b"S1SUSPEND" not in machine.swap.read(0, 4096)
+
+
 def test_status_when_grub_does_not_ask(machine):
     machine("mark").done()
     machine.swap.put_image()
-    (machine.grub / "grub.cfg").write_text("linux /vmlinuz\n")
+    machine.write_grub_cfg("linux /vmlinuz\n")
     told = machine.status()
     assert told["verdict"] == "normal" and told["grub_asks"] is False and "update-grub" in told["words"]
 
