@@ -145,6 +145,25 @@ static int mount_it(const char *device, const char *target, const char *type, bo
         return r;
 }
 
+/* Looks at DEVICE, and mounts it on TARGET in a namespace of our own if that is safe. */
+static int mount_safely(struct bootfs *fs, const char *device, const struct device_tags *tags, const char *target,
+                        bool for_writing)
+{
+        int r = check_mountable(device, tags, for_writing);
+
+        if (r == EXIT_DONE)
+                r = own_namespace();
+        if (r == EXIT_DONE)
+                r = mount_it(device, target, tags->type, for_writing);
+        if (r != EXIT_DONE)
+                return r;
+        say_step(_("mounted %s on %s in a mount namespace of our own"), device, target);
+        forget_mounts();
+        fs->mounted_here = true;
+        fs->mount_point = xstrdup(target);
+        return EXIT_DONE;
+}
+
 static int mount_entry(struct bootfs *fs, struct libmnt_fs *entry, bool for_writing)
 {
         const char *spec = mnt_fs_get_source(entry);
@@ -166,18 +185,7 @@ static int mount_entry(struct bootfs *fs, struct libmnt_fs *entry, bool for_writ
         r = device_get_tags(device, NULL, &tags);
         if (r < 0)
                 return fail(_("%s: cannot look at the boot filesystem: %s"), device, strerror(-r));
-        r = check_mountable(device, &tags, for_writing);
-        if (r == EXIT_DONE)
-                r = own_namespace();
-        if (r == EXIT_DONE)
-                r = mount_it(device, target, tags.type, for_writing);
-        if (r != EXIT_DONE)
-                return r;
-        say_step(_("mounted %s on %s in a mount namespace of our own"), device, target);
-        forget_mounts();
-        fs->mounted_here = true;
-        fs->mount_point = xstrdup(target);
-        return EXIT_DONE;
+        return mount_safely(fs, device, &tags, target, for_writing);
 }
 
 /* ---- finding ---- */
@@ -255,6 +263,81 @@ int bootfs_attach(struct bootfs *fs, bool for_writing)
                 return r;
         return describe(fs, access(fs->env_path, F_OK) == 0 ? fs->env_path : fs->prefix);
 }
+
+/* ---- in a save kernel ---- */
+
+#define PLANNED_MOUNT_POINT "/run/hibctl/boot"
+
+static int refuse_unplanned(const struct plan *plan)
+{
+        if (plan->boot_state == PLAN_BOOT_HELD)
+                return refuse(_("UUID=%s: the sleeping system has the boot filesystem mounted, so it is not touched"),
+                              plan->boot.uuid);
+        if (plan->boot_state == PLAN_BOOT_UNFIT)
+                return no_store(_("UUID=%s: GRUB could not consume a mark on the boot filesystem, says the plan"),
+                                plan->boot.uuid);
+        for (unsigned int i = 0; i < plan->n_held; i++)
+                if (strcmp(plan->held[i].uuid, plan->boot.uuid) == 0)
+                        return refuse(_("UUID=%s: the plan says that the sleeping system has the boot filesystem mounted "
+                                        "on %s, so it is not touched"),
+                                      plan->boot.uuid, plan->held[i].path);
+        return EXIT_DONE;
+}
+
+static int find_planned(const struct plan *plan, char **device, struct device_tags *tags)
+{
+        _cleanup_free_ char *tag = xasprintf("UUID=%s", plan->boot.uuid);
+        int r = device_find(tag, device);
+
+        if (r == -ENOTUNIQ)
+                return refuse(_("%s: more than one device carries the boot filesystem's name; which one is meant cannot "
+                                "be told"),
+                              tag);
+        if (r < 0)
+                return no_store(_("%s: the device of the boot filesystem is not there; load its driver"), tag);
+        r = device_get_tags(*device, NULL, tags);
+        if (r < 0)
+                return fail(_("%s: cannot look at the boot filesystem: %s"), *device, strerror(-r));
+        if (strcmp(tags->type, plan->boot.type) != 0)
+                return refuse(_("%s: it was %s when the plan was made, and is '%s' now; make the plan anew"), *device,
+                              plan->boot.type, tags->type);
+        return EXIT_DONE;
+}
+
+static int make_mount_point(void)
+{
+        static const char *const folders[] = { "/run", "/run/hibctl", PLANNED_MOUNT_POINT };
+
+        for (size_t i = 0; i < ELEMENTS(folders); i++)
+                if (mkdir(folders[i], 0755) < 0 && errno != EEXIST)
+                        return fail(_("%s: cannot make the mount point: %m; mount a tmpfs on /run"), folders[i]);
+        return EXIT_DONE;
+}
+
+int bootfs_attach_planned(struct bootfs *fs, const struct plan *plan, bool for_writing)
+{
+        _cleanup_free_ char *device = NULL;
+        struct device_tags tags;
+        int r;
+
+        *fs = (struct bootfs)BOOTFS_INIT;
+        r = refuse_unplanned(plan);
+        if (r == EXIT_DONE)
+                r = find_planned(plan, &device, &tags);
+        if (r == EXIT_DONE)
+                r = make_mount_point();
+        if (r == EXIT_DONE)
+                r = mount_safely(fs, device, &tags, PLANNED_MOUNT_POINT, for_writing);
+        if (r != EXIT_DONE)
+                return r;
+        fs->prefix = xasprintf("%s%s", PLANNED_MOUNT_POINT, plan->boot.path);
+        fs->env_path = xasprintf("%s/grubenv", fs->prefix);
+        if (access(fs->prefix, F_OK) != 0)
+                return no_store(_("%s: GRUB's folder %s is not on it; make the plan anew"), device, plan->boot.path);
+        return describe(fs, access(fs->env_path, F_OK) == 0 ? fs->env_path : fs->prefix);
+}
+
+/* ---- what it is good for ---- */
 
 const char *bootfs_why_not_writable(const struct bootfs *fs)
 {

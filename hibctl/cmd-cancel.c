@@ -25,19 +25,37 @@ static const struct option settle_options[] = {
 
 /* Something is in the slot that is not the empty mark. A mark of a newer version is left for a newer version to
  * settle, but can be cancelled. */
-static bool is_marked(const struct situation *s)
+static bool is_marked(const struct situation *s, size_t at)
 {
-        if (s->env.slot != SLOT_FOUND)
-                return false;
-        return s->env.status != SOURCE_VALID || s->env.mark.state != MARK_NONE;
+        const struct reading *r = &s->readings[at];
+
+        return r->slot == SLOT_FOUND && (r->status != SOURCE_VALID || r->mark.state != MARK_NONE);
 }
 
-static int write_empty(void)
+static bool is_any_marked(const struct situation *s)
+{
+        for (size_t i = 0; i < N_STORES; i++)
+                if (is_marked(s, i))
+                        return true;
+        return false;
+}
+
+/* Puts the empty mark into every store in which WHICH finds something. EXIT_NOTHING if there is none; the first error,
+ * but the other stores are cleared all the same. */
+static int clear(const struct situation *s, bool (*which)(const struct situation *s, size_t at))
 {
         char empty[MARK_WIDTH];
+        int result = EXIT_NOTHING;
 
         mark_format_empty(empty);
-        return store_env.write(empty);
+        for (size_t i = 0; i < N_STORES; i++) {
+                if (!which(s, i))
+                        continue;
+                int r = stores[i]->write(empty);
+                if (result == EXIT_NOTHING || result == EXIT_DONE)
+                        result = r;
+        }
+        return result;
 }
 
 /* What was done, to be said when the store is closed and so everything is proved. */
@@ -64,15 +82,16 @@ static void report(const struct outcome *outcome, const struct situation *s)
         print_json(o);
 }
 
-/* What names the image to discard: the mark if there is one, else grub.cfg, else the running kernel. */
+/* What names the image to discard: what decided, else a mark, else grub.cfg, else the running kernel. */
 static bool find_image(const struct situation *s, struct mark *mark)
 {
-        if (s->sources[AT_ENV].status == SOURCE_VALID && !s->env.mark.empty)
-                *mark = s->env.mark;
-        else if (s->sources[AT_CONFIGURED].status == SOURCE_VALID)
-                *mark = s->request.device;
-        else
+        const struct mark *named = situation_mark(s, s->judgement.source);
+
+        for (size_t i = 0; i < N_SOURCES && !named; i++)
+                named = situation_mark(s, i);
+        if (!named)
                 return target_configured(mark);
+        *mark = *named;
         return true;
 }
 
@@ -95,7 +114,7 @@ static int cancel_mark(const struct situation *s, struct outcome *outcome)
 {
         int r, image = EXIT_NOTHING;
 
-        *outcome = (struct outcome){ .what = "cancelled", .done = is_marked(s) };
+        *outcome = (struct outcome){ .what = "cancelled", .done = is_any_marked(s) };
         /* The image first: if that fails, the mark still tells of it. */
         if (discard) {
                 image = discard_image(s);
@@ -106,22 +125,24 @@ static int cancel_mark(const struct situation *s, struct outcome *outcome)
                 outcome->words = image == EXIT_DONE ? NULL : _("nothing is marked");
                 return image;
         }
-        r = write_empty();
+        r = clear(s, is_marked);
         outcome->words = _("cancelled: the next power-on boots normally");
         return r;
 }
 
 static int settle_mark(const struct situation *s, struct outcome *outcome)
 {
-        *outcome = (struct outcome){ .what = "cleared", .done = situation_is_spent(s) };
-        if (outcome->done || is_marked(s)) {
+        int r = clear(s, situation_is_spent);
+
+        *outcome = (struct outcome){ .what = "cleared", .done = r != EXIT_NOTHING };
+        if (is_any_marked(s)) {
                 outcome->words = outcome->done ? _("cleared")
                                  : s->judgement.reason == REASON_TRIED
                                          ? _("left alone ('hibctl cancel --discard-image' gives the session up)")
                                          : _("left alone");
                 outcome->reason = _(verdict_reason_text(s->judgement.reason));
         }
-        return outcome->done ? write_empty() : EXIT_NOTHING;
+        return r;
 }
 
 static int with_situation(int (*act)(const struct situation *s, struct outcome *outcome))
@@ -134,12 +155,10 @@ static int with_situation(int (*act)(const struct situation *s, struct outcome *
                 r = take_lock();
         if (r != EXIT_DONE)
                 return r;
-        r = store_env.open(/* for_writing= */ true);
-        if (r == EXIT_DONE)
-                r = situation_read(&s);
+        r = situation_open(&s, /* for_writing= */ true);
         if (r == EXIT_DONE)
                 r = act(&s, &outcome);
-        closed = store_env.close();
+        closed = situation_close();
         if (closed != EXIT_DONE && (r == EXIT_DONE || r == EXIT_NOTHING))
                 r = closed;
         if (r == EXIT_DONE || r == EXIT_NOTHING)

@@ -17,7 +17,7 @@
 #include "envfile.h"
 #include "globals.h"
 #include "json.h"
-#include "store.h"
+#include "store-env.h"
 
 #define MODULE_NAME "hibresume.mod"
 #define MODULE_MAX (1024 * 1024)
@@ -35,14 +35,14 @@ static const struct option options[] = {
 /* The platforms that a module is built for. */
 static const char *const platforms[] = { "x86_64-efi", "i386-pc" };
 
-struct plan {
+struct work {
         bool remove, dry_run;
         const char *modules; /* folder with one folder per platform */
         int changes;
 };
 
 /* Says what is done, or would be. True if it is to be done. */
-static bool _printf_(2, 3) step(struct plan *plan, const char *fmt, ...)
+static bool _printf_(2, 3) step(struct work *work, const char *fmt, ...)
 {
         _cleanup_free_ char *what = NULL;
         va_list ap;
@@ -51,59 +51,42 @@ static bool _printf_(2, 3) step(struct plan *plan, const char *fmt, ...)
         if (vasprintf(&what, fmt, ap) < 0)
                 what = NULL;
         va_end(ap);
-        plan->changes++;
-        if (plan->dry_run)
+        work->changes++;
+        if (work->dry_run)
                 say(_("would do: %s"), what ? what : "");
         else
                 say("%s", what ? what : "");
-        return !plan->dry_run;
+        return !work->dry_run;
 }
 
 /* ---- the slot ---- */
 
-static int cannot_reserve(const char *path, enum envblk_result result)
-{
-        if (result == ENVBLK_NO_ROOM)
-                return refuse(_("%s: there is no room for a slot of %d bytes; remove variables that nobody needs "
-                                "('hibctl env list', 'hibctl env unset')"),
-                              path, MARK_WIDTH);
-        return refuse(
-                _("%s: the block is damaged, so nothing is added to it ('hibctl env verify' says where); make a new "
-                  "one with 'hibctl env create'"),
-                path);
-}
-
-/* The block as it is to be: *WANTED, which the caller frees, or NULL if it is so already. */
-static int plan_slot(struct plan *plan, const struct envfile *f, char **wanted)
+/* The block without a slot: *WANTED, which the caller frees, or NULL if it has none. */
+static void plan_removal(const struct envfile *f, char **wanted)
 {
         struct envblk block = { xmalloc(f->block.size), f->block.size };
-        enum envblk_result result;
-        size_t at;
 
-        *wanted = NULL;
         memcpy(block.buf, f->buf, block.size);
-        if (plan->remove)
-                result = slot_remove(&block) == ENVBLK_DONE ? ENVBLK_DONE : ENVBLK_NOT_FOUND;
-        else if (slot_find(&f->block, &at) == SLOT_FOUND)
-                result = ENVBLK_NOT_FOUND; /* nothing to do; a mark in it stays */
-        else if ((result = slot_reserve(&block)) == ENVBLK_DONE && slot_find(&block, &at) != SLOT_FOUND)
-                result = ENVBLK_BROKEN; /* damage elsewhere in the block hides it, or stands for it */
-        if (result == ENVBLK_DONE) {
+        if (slot_remove(&block) == ENVBLK_DONE) {
                 *wanted = block.buf;
-                return EXIT_DONE;
+                return;
         }
         free(block.buf);
-        return result == ENVBLK_NOT_FOUND ? EXIT_DONE : cannot_reserve(f->path, result);
+        *wanted = NULL;
 }
 
-static int change_slot(struct plan *plan, struct bootfs *fs, struct envfile *f)
+static int change_slot(struct work *work, struct bootfs *fs, struct envfile *f)
 {
         _cleanup_free_ char *wanted = NULL;
-        int r = plan_slot(plan, f, &wanted);
+        int r = EXIT_DONE;
 
+        if (work->remove)
+                plan_removal(f, &wanted);
+        else
+                r = slot_plan_reserve(f, &wanted);
         if (r != EXIT_DONE || !wanted)
                 return r;
-        if (!step(plan, plan->remove ? _("remove the slot from %s") : _("reserve the slot in %s"), f->path))
+        if (!step(work, work->remove ? _("remove the slot from %s") : _("reserve the slot in %s"), f->path))
                 return EXIT_DONE;
         r = bootfs_overwrite(fs, f, wanted);
         if (r < 0)
@@ -111,13 +94,13 @@ static int change_slot(struct plan *plan, struct bootfs *fs, struct envfile *f)
         return EXIT_DONE;
 }
 
-static int make_block(struct plan *plan, struct bootfs *fs)
+static int make_block(struct work *work, struct bootfs *fs)
 {
         char bytes[ENVBLK_DEFAULT_SIZE];
         struct envblk block;
         int r;
 
-        if (plan->remove || !step(plan, _("make %s with a slot in it"), fs->env_path))
+        if (work->remove || !step(work, _("make %s with a slot in it"), fs->env_path))
                 return EXIT_DONE;
         envblk_create(bytes, sizeof(bytes));
         envblk_open(&block, bytes, sizeof(bytes));
@@ -126,27 +109,27 @@ static int make_block(struct plan *plan, struct bootfs *fs)
         return r == 0 ? EXIT_DONE : envfile_explain(fs->env_path, r);
 }
 
-static int setup_slot(struct plan *plan, struct bootfs *fs)
+static int setup_slot(struct work *work, struct bootfs *fs)
 {
         _cleanup_envfile_ struct envfile f = ENVFILE_INIT;
         const char *why = bootfs_why_not_writable(fs);
         bool made = envfile_is_missing(fs->env_path);
         int r;
 
-        if (why && !plan->remove)
+        if (why && !work->remove)
                 return no_store(_("%s: GRUB could not consume a mark there: %s (%s)"), fs->env_path, why, fs->type);
         if (made) {
-                r = make_block(plan, fs);
-                if (r != EXIT_DONE || plan->dry_run || plan->remove)
+                r = make_block(work, fs);
+                if (r != EXIT_DONE || work->dry_run || work->remove)
                         return r;
         }
-        r = envfile_open(&f, fs->env_path, /* for_writing= */ !plan->dry_run);
+        r = envfile_open(&f, fs->env_path, /* for_writing= */ !work->dry_run);
         if (r != EXIT_DONE)
                 return r;
         if (!f.sound)
-                return plan->remove ? EXIT_DONE : cannot_reserve(f.path, ENVBLK_BROKEN);
-        r = change_slot(plan, fs, &f);
-        if (r != EXIT_DONE || plan->dry_run || !made)
+                return work->remove ? EXIT_DONE : slot_cannot_reserve(f.path, ENVBLK_BROKEN);
+        r = change_slot(work, fs, &f);
+        if (r != EXIT_DONE || work->dry_run || !made)
                 return r;
         /* A new file too must be where GRUB finds it. */
         int e = bootfs_confirm(fs, &f);
@@ -159,7 +142,7 @@ static int setup_slot(struct plan *plan, struct bootfs *fs)
 
 /* ---- the module ---- */
 
-static int install_module(struct plan *plan, const char *from, const char *to)
+static int install_module(struct work *work, const char *from, const char *to)
 {
         _cleanup_free_ char *wanted = NULL, *present = NULL;
         ssize_t n = read_whole_file(from, MODULE_MAX, &wanted);
@@ -169,34 +152,34 @@ static int install_module(struct plan *plan, const char *from, const char *to)
                 return fail(_("%s: cannot read the module: %s"), from, strerror((int)-n));
         if (read_whole_file(to, MODULE_MAX, &present) == n && memcmp(wanted, present, (size_t)n) == 0)
                 return EXIT_DONE;
-        if (!step(plan, _("install %s"), to))
+        if (!step(work, _("install %s"), to))
                 return EXIT_DONE;
         r = envfile_make(to, wanted, (size_t)n);
         return r == 0 ? EXIT_DONE : envfile_explain(to, r);
 }
 
-static int remove_module(struct plan *plan, const char *path)
+static int remove_module(struct work *work, const char *path)
 {
-        if (access(path, F_OK) != 0 || !step(plan, _("remove %s"), path))
+        if (access(path, F_OK) != 0 || !step(work, _("remove %s"), path))
                 return EXIT_DONE;
         return unlink(path) == 0 ? EXIT_DONE : fail(_("%s: cannot remove the module: %m"), path);
 }
 
-static int setup_modules(struct plan *plan, const struct bootfs *fs)
+static int setup_modules(struct work *work, const struct bootfs *fs)
 {
         int r = EXIT_DONE;
 
         for (size_t i = 0; i < ELEMENTS(platforms) && r == EXIT_DONE; i++) {
                 _cleanup_free_ char *folder = xasprintf("%s/%s", fs->prefix, platforms[i]);
-                _cleanup_free_ char *from = xasprintf("%s/%s/%s", plan->modules, platforms[i], MODULE_NAME);
+                _cleanup_free_ char *from = xasprintf("%s/%s/%s", work->modules, platforms[i], MODULE_NAME);
                 _cleanup_free_ char *to = xasprintf("%s/%s", folder, MODULE_NAME);
 
                 if (access(folder, F_OK) != 0)
                         continue;
-                if (plan->remove)
-                        r = remove_module(plan, to);
+                if (work->remove)
+                        r = remove_module(work, to);
                 else if (access(from, F_OK) == 0)
-                        r = install_module(plan, from, to);
+                        r = install_module(work, from, to);
                 else
                         say(_("%s: there is no module for %s; GRUB will use its plain script, which cannot look at the "
                               "image"),
@@ -207,28 +190,28 @@ static int setup_modules(struct plan *plan, const struct bootfs *fs)
 
 /* ---- the command ---- */
 
-static int print_result(const struct plan *plan)
+static int print_result(const struct work *work)
 {
         struct json_object *o = json_object_new_object();
 
-        json_object_object_add(o, "changes", json_object_new_int(plan->changes));
-        json_object_object_add(o, "dry_run", json_object_new_boolean(plan->dry_run));
-        json_object_object_add(o, "removed", json_object_new_boolean(plan->remove && !plan->dry_run));
+        json_object_object_add(o, "changes", json_object_new_int(work->changes));
+        json_object_object_add(o, "dry_run", json_object_new_boolean(work->dry_run));
+        json_object_object_add(o, "removed", json_object_new_boolean(work->remove && !work->dry_run));
         return print_json(o);
 }
 
-static int setup(struct plan *plan)
+static int setup(struct work *work)
 {
         _cleanup_bootfs_ struct bootfs fs = BOOTFS_INIT;
         int r;
 
-        r = bootfs_attach(&fs, /* for_writing= */ !plan->dry_run);
+        r = bootfs_attach(&fs, /* for_writing= */ !work->dry_run);
         if (r == EXIT_DONE)
-                r = setup_slot(plan, &fs);
+                r = setup_slot(work, &fs);
         if (r == EXIT_DONE)
-                r = setup_modules(plan, &fs);
+                r = setup_modules(work, &fs);
         /* New files may be in the journal only, where GRUB does not look. */
-        if (r == EXIT_DONE && plan->changes > 0 && !plan->dry_run && bootfs_write_out(&fs) < 0)
+        if (r == EXIT_DONE && work->changes > 0 && !work->dry_run && bootfs_write_out(&fs) < 0)
                 r = fail(_("%s: cannot write its filesystem out: %m; GRUB may not see what was changed; run sync"),
                          fs.prefix);
         if (r == EXIT_DONE)
@@ -236,32 +219,32 @@ static int setup(struct plan *plan)
         if (r != EXIT_DONE)
                 return r;
         if (globals.json)
-                print_result(plan);
-        if (plan->changes == 0) {
+                print_result(work);
+        if (work->changes == 0) {
                 say(_("nothing to do"));
                 return EXIT_NOTHING;
         }
-        if (!plan->dry_run)
+        if (!work->dry_run)
                 say(_("now run update-grub (or grub-mkconfig -o %s/grub.cfg), so that the menu %s"), fs.prefix,
-                    plan->remove ? _("is as it was") : _("asks for a mark"));
+                    work->remove ? _("is as it was") : _("asks for a mark"));
         return EXIT_DONE;
 }
 
 static int run(int argc, char *argv[])
 {
-        struct plan plan = { .modules = MODULEDIR };
+        struct work work = { .modules = MODULEDIR };
         int c, r;
 
         while ((c = getopt_long(argc, argv, "nh", options, NULL)) != -1)
                 switch (c) {
                 case OPTION_REMOVE:
-                        plan.remove = true;
+                        work.remove = true;
                         break;
                 case OPTION_MODULES:
-                        plan.modules = optarg;
+                        work.modules = optarg;
                         break;
                 case 'n':
-                        plan.dry_run = true;
+                        work.dry_run = true;
                         break;
                 case 'h':
                         print_command_help(&command_setup);
@@ -272,13 +255,13 @@ static int run(int argc, char *argv[])
         if (optind < argc)
                 return usage_error(_("%s: setup takes no arguments; 'hibctl setup --help' lists its options"),
                                    argv[optind]);
-        if (!plan.dry_run && need_root() != EXIT_DONE)
+        if (!work.dry_run && need_root() != EXIT_DONE)
                 return EXIT_FAILED;
-        r = plan.dry_run ? EXIT_DONE : take_lock();
+        r = work.dry_run ? EXIT_DONE : take_lock();
         if (r != EXIT_DONE)
                 return r;
         hold_signals();
-        r = setup(&plan);
+        r = setup(&work);
         release_signals();
         return r;
 }

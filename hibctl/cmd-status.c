@@ -64,6 +64,7 @@ static const char *decisive_device(const struct situation *s)
 static char *headline(const struct situation *s)
 {
         const char *why = _(verdict_reason_text(s->judgement.reason));
+        const struct mark *mark;
 
         if (s->blind)
                 return xasprintf(
@@ -74,8 +75,9 @@ static char *headline(const struct situation *s)
                           "Run 'hibctl setup', then update-grub."));
         switch (s->judgement.verdict) {
         case VERDICT_RESUME:
+                mark = situation_mark(s, s->judgement.source);
                 return xasprintf(_("At the next power-on GRUB will resume the session of %.10s %.5s from %s."),
-                                 s->env.mark.time, s->env.mark.time + 11, decisive_device(s));
+                                 mark->time, mark->time + 11, decisive_device(s));
         case VERDICT_OFFER:
                 return xasprintf(_("At the next power-on GRUB will boot normally, and offer to resume from %s: %s."),
                                  decisive_device(s), why);
@@ -110,20 +112,20 @@ static void put_row(const struct look *look, const char *key, int good, const ch
                look->colour && good >= 0 ? "\033[0m" : "", value);
 }
 
-static void put_mark(const struct look *look, const struct situation *s)
+static void put_mark(const struct look *look, const struct situation *s, size_t at)
 {
-        const struct mark *m = &s->env.mark;
+        const struct mark *m = situation_mark(s, at);
+        const struct source *source = &s->sources[at];
         _cleanup_free_ char *state = NULL, *image = NULL, *kernel = NULL;
 
-        if (s->env.status != SOURCE_VALID || m->empty)
+        if (!m)
                 return;
-        const struct source *source = &s->sources[AT_ENV];
         state = xasprintf("%s, %s, id %s", mark_state_name(m->state), m->time, m->id);
         image = xasprintf(_("%s, offset %llu pages: %s"), m->image, (unsigned long long)m->offset,
-                          image_words(s->seen[AT_ENV]));
+                          image_words(s->seen[at]));
         kernel = xasprintf(_("%s on UUID=%s: %s"), m->kernel, m->fs_uuid, file_words(source->kernel));
         put_row(look, _("mark"), -1, state);
-        put_row(look, _("image"), s->seen[AT_ENV] == IMAGE_PRESENT, image);
+        put_row(look, _("image"), s->seen[at] == IMAGE_PRESENT, image);
         put_row(look, _("kernel"), source->kernel == FILE_PRESENT, kernel);
         if (m->initrd[0]) {
                 _cleanup_free_ char *initrd = xasprintf("%s: %s", m->initrd, file_words(source->initrd));
@@ -134,17 +136,21 @@ static void put_mark(const struct look *look, const struct situation *s)
 static void print_text(const struct situation *s)
 {
         struct look look = how_to_look();
+        const struct reading *env = &s->readings[AT_ENV], *bits = &s->readings[AT_BOOTBITS];
         _cleanup_free_ char *first = headline(s);
 
         printf("%s\n\n", first);
-        put_row(&look, _("block"), s->env.status != SOURCE_UNREADABLE, s->env.place ? s->env.place : _("not found"));
-        put_row(&look, _("slot"), s->env.slot == SLOT_FOUND, slot_words(s->env.slot));
-        if (s->env.why_not_writable)
-                put_row(&look, _("writable"), 0, s->env.why_not_writable);
+        put_row(&look, _("block"), env->status != SOURCE_UNREADABLE, env->place ? env->place : _("not found"));
+        put_row(&look, _("slot"), env->slot == SLOT_FOUND, slot_words(env->slot));
+        if (env->why_not_writable)
+                put_row(&look, _("writable"), 0, env->why_not_writable);
         put_row(&look, "grub.cfg", s->request.asks,
                 s->request.asks ? _("asks for a mark")
                                 : _("does not ask for a mark; run 'hibctl setup', then update-grub"));
-        put_mark(&look, s);
+        put_mark(&look, s, AT_ENV);
+        if (bits->status != SOURCE_ABSENT)
+                put_row(&look, _("block"), bits->status == SOURCE_VALID, bits->place);
+        put_mark(&look, s, AT_BOOTBITS);
         if (s->sources[AT_CONFIGURED].status == SOURCE_VALID) {
                 _cleanup_free_ char *resume =
                         xasprintf(_("%s, offset %llu pages: %s"), s->request.device.image,
@@ -191,36 +197,42 @@ static const char *file_word(enum file_state state)
         return state == FILE_PRESENT ? "present" : state == FILE_MISSING ? "missing" : "not-looked";
 }
 
-static struct json_object *mark_json(const struct situation *s)
+static struct json_object *mark_json(const struct situation *s, size_t at)
 {
-        const struct mark *m = &s->env.mark;
-        const struct source *source = &s->sources[AT_ENV];
+        const struct mark *m = &s->readings[at].mark;
+        const struct source *source = &s->sources[at];
         struct json_object *o;
 
-        if (s->env.status != SOURCE_VALID)
+        if (source->status != SOURCE_VALID)
                 return NULL;
         o = json_object_new_object();
         add_text(o, "state", mark_state_name(m->state));
         if (m->empty)
                 return o;
         add_mark(o, m);
-        add_text(o, "image_state", image_word(s->seen[AT_ENV]));
-        add_text(o, "image_device", s->devices[AT_ENV]);
+        add_text(o, "image_state", image_word(s->seen[at]));
+        add_text(o, "image_device", s->devices[at]);
         add_text(o, "kernel_state", file_word(source->kernel));
         add_text(o, "initrd_state", file_word(source->initrd));
         return o;
 }
 
-static struct json_object *env_json(const struct situation *s)
+/* NULL for boot bits if there is no device where they would be. */
+static struct json_object *store_json(const struct situation *s, size_t at)
 {
-        struct json_object *o = json_object_new_object();
+        const struct reading *r = &s->readings[at];
+        struct json_object *o;
 
-        add_text(o, "place", s->env.place);
-        add_text(o, "status", status_word(s->env.status));
-        add_text(o, "slot", slot_word(s->env.slot));
-        json_object_object_add(o, "writable", json_object_new_boolean(s->env.writable));
-        add_text(o, "why_not_writable", s->env.why_not_writable);
-        json_object_object_add(o, "mark", mark_json(s));
+        if (at != AT_ENV && !r->place)
+                return NULL;
+        o = json_object_new_object();
+        add_text(o, "place", r->place);
+        add_text(o, "status", status_word(r->status));
+        add_text(o, "slot", slot_word(r->slot));
+        json_object_object_add(o, "writable", json_object_new_boolean(r->writable));
+        add_text(o, "why_not_writable", r->why_not_writable);
+        json_object_object_add(o, "spent", json_object_new_boolean(situation_is_spent(s, at)));
+        json_object_object_add(o, "mark", mark_json(s, at));
         return o;
 }
 
@@ -240,7 +252,7 @@ static struct json_object *configured_json(const struct situation *s)
 
 static void print_as_json(const struct situation *s)
 {
-        struct json_object *o = json_object_new_object(), *stores = json_object_new_object();
+        struct json_object *o = json_object_new_object(), *places = json_object_new_object();
         _cleanup_free_ char *first = headline(s);
         bool sure = !s->blind;
 
@@ -248,9 +260,10 @@ static void print_as_json(const struct situation *s)
         add_text(o, "reason", verdict_reason_name(s->judgement.reason));
         add_text(o, "words", first);
         json_object_object_add(o, "grub_asks", json_object_new_boolean(s->request.asks));
-        json_object_object_add(o, "spent", json_object_new_boolean(situation_is_spent(s)));
-        json_object_object_add(stores, "env", env_json(s));
-        json_object_object_add(o, "stores", stores);
+        add_text(o, "source", s->judgement.source < N_SOURCES ? source_kind_name(s->sources[s->judgement.source].kind) : NULL);
+        for (size_t i = 0; i < N_STORES; i++)
+                json_object_object_add(places, stores[i]->name, store_json(s, i));
+        json_object_object_add(o, "stores", places);
         json_object_object_add(o, "configured", configured_json(s));
         print_json(o);
 }
@@ -271,10 +284,8 @@ static int run(int argc, char *argv[])
         if (optind < argc)
                 return usage_error(_("%s: status takes no arguments; 'hibctl status --help' shows how to call it"),
                                    argv[optind]);
-        r = store_env.open(/* for_writing= */ false);
-        int read = situation_read(&s);
-        store_env.close();
-        r = r == EXIT_DONE ? read : r;
+        r = situation_open(&s, /* for_writing= */ false);
+        situation_close();
         if (globals.json)
                 print_as_json(&s);
         else

@@ -274,18 +274,52 @@ int device_read(const char *path, uint64_t at, void *buf, size_t size)
         return 0;
 }
 
-int device_write_sector(const char *path, uint64_t at, const void *sector, bool exclusive)
+/* The device's own sectors may be larger than 512 bytes: then the rest of the one is written back as it was read just
+ * before, which the device still does whole or not at all. The page cache is passed by: what it holds of the device may
+ * be older than what the kernel wrote there by other ways, such as an image. */
+static int overwrite_sector(int fd, uint64_t at, const void *sector)
 {
-        int flags = O_RDWR | O_CLOEXEC | O_SYNC | (exclusive ? O_EXCL : 0);
-        _cleanup_close_ int fd = open(path, flags);
+        _cleanup_free_ void *unit = NULL;
+        int size = 512;
         int r;
 
-        if (fd < 0)
-                return -errno;
-        r = pwrite_all(fd, sector, 512, (off_t)at);
-        if (r == 0 && fdatasync(fd) < 0)
-                r = -errno;
-        return r;
+        if (ioctl(fd, BLKSSZGET, &size) < 0 || size < 512 || size > DIRECT_ALIGN)
+                return -EINVAL;
+        uint64_t start = at / (uint64_t)size * (uint64_t)size;
+        if (posix_memalign(&unit, DIRECT_ALIGN, (size_t)size) != 0) {
+                unit = NULL;
+                return -ENOMEM;
+        }
+        r = pread_all(fd, unit, (size_t)size, (off_t)start);
+        if (r < 0)
+                return r;
+        memcpy((char *)unit + (at - start), sector, 512);
+        r = pwrite_all(fd, unit, (size_t)size, (off_t)start);
+        return r == 0 && fdatasync(fd) < 0 ? -errno : r;
+}
+
+int device_write_sector(const char *path, uint64_t at, const void *sector, bool exclusive)
+{
+        int flags = O_RDWR | O_CLOEXEC | (exclusive ? O_EXCL : 0);
+        _cleanup_close_ int fd = open(path, flags | O_DIRECT);
+
+        if (fd < 0 && errno == EINVAL)
+                fd = open(path, flags | O_SYNC);
+        return fd < 0 ? -errno : overwrite_sector(fd, at, sector);
+}
+
+bool device_is_in_use(const char *path)
+{
+        _cleanup_close_ int fd = open(path, O_RDONLY | O_EXCL | O_CLOEXEC);
+
+        return fd < 0 && errno == EBUSY;
+}
+
+int device_size(const char *path, uint64_t *size)
+{
+        _cleanup_close_ int fd = open(path, O_RDONLY | O_CLOEXEC);
+
+        return fd < 0 || ioctl(fd, BLKGETSIZE64, size) < 0 ? -errno : 0;
 }
 
 /* For filesystems without FIEMAP (vfat). */

@@ -53,9 +53,15 @@ int device_number(const char *path, dev_t *dev);
  * -ENODATA if it is outside. */
 int device_read(const char *path, uint64_t at, void *buf, size_t size);
 
-/* Overwrites the one sector of 512 bytes at byte AT and flushes. EXCLUSIVE: only if nobody has it mounted or active
- * (-EBUSY). 0 or a negative errno. */
+/* Overwrites the one sector of 512 bytes at byte AT, a multiple of 512, and flushes. EXCLUSIVE: only if nobody has it
+ * mounted or active (-EBUSY). 0 or a negative errno. */
 int device_write_sector(const char *path, uint64_t at, const void *sector, bool exclusive);
+
+/* Whether somebody has it mounted, active as swap, or part of another device. */
+bool device_is_in_use(const char *path);
+
+/* In bytes. 0 or a negative errno. */
+int device_size(const char *path, uint64_t *size);
 
 /* A run of bytes of a file and where it is on the device of its filesystem. */
 struct extent {

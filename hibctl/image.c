@@ -212,7 +212,7 @@ static int system_area(struct area *area)
 
 /* ---- looking ---- */
 
-static int read_area(const char *device, uint64_t start, struct image_header *header)
+int area_read_header(const char *device, uint64_t start, struct image_header *header)
 {
         _cleanup_free_ uint8_t *page = xmalloc(IMAGE_PAGE_MAX);
         size_t len = IMAGE_PAGE_MAX;
@@ -234,7 +234,7 @@ static int read_area(const char *device, uint64_t start, struct image_header *he
 static int check_header(const struct area *area, bool expected, struct image_header *header)
 {
         uint64_t start = area->offset * system_page_size();
-        int r = read_area(area->device, start, header);
+        int r = area_read_header(area->device, start, header);
 
         if (r < 0)
                 return refuse(_("%s: cannot read at byte %" PRIu64 ": %s"), area->device, start, strerror(-r));
@@ -348,7 +348,7 @@ enum image_state target_look_at_image(const struct mark *mark, struct image_head
                 return geteuid() == 0 ? IMAGE_NO_DEVICE : IMAGE_NOT_READABLE;
         if (device)
                 *device = xstrdup(path);
-        r = read_area(path, mark_image_start(mark), header);
+        r = area_read_header(path, mark_image_start(mark), header);
         if (r == -ENODATA)
                 return IMAGE_NO_DEVICE;
         if (r < 0)

@@ -5,7 +5,13 @@
 
 #include <stdlib.h>
 
+#include "say.h"
 #include "situation.h"
+
+const struct store *const stores[N_STORES] = {
+        [AT_ENV] = &store_env,
+        [AT_BOOTBITS] = &store_bootbits,
+};
 
 static void look_at(struct situation *s, size_t i, const struct mark *mark)
 {
@@ -30,24 +36,29 @@ static void look_at(struct situation *s, size_t i, const struct mark *mark)
                 s->blind = true;
 }
 
-static void look_at_env(struct situation *s)
+static int look_at_store(struct situation *s, size_t i)
 {
-        struct source *source = &s->sources[AT_ENV];
+        struct source *source = &s->sources[i];
+        struct reading *reading = &s->readings[i];
+        int r = stores[i]->read(reading);
 
-        source->status = s->env.status;
-        source->writable = s->env.writable;
-        if (s->env.status == SOURCE_VALID)
-                look_at(s, AT_ENV, &s->env.mark);
-        if (s->env.status == SOURCE_UNREADABLE)
+        source->status = reading->status;
+        source->writable = reading->writable;
+        if (source->status == SOURCE_VALID)
+                look_at(s, i, &reading->mark);
+        if (source->status == SOURCE_UNREADABLE)
                 s->blind = true;
+        return r;
 }
 
 /* The resume device that GRUB looks at is the one that grub.cfg names, whatever the running kernel is set to. */
 static void look_at_configured(struct situation *s)
 {
-        if (!s->env.prefix)
+        const char *prefix = s->readings[AT_ENV].prefix;
+
+        if (!prefix)
                 return;
-        if (grub_request_read(s->env.prefix, &s->request) < 0) {
+        if (grub_request_read(prefix, &s->request) < 0) {
                 s->blind = true;
                 return;
         }
@@ -57,40 +68,61 @@ static void look_at_configured(struct situation *s)
         look_at(s, AT_CONFIGURED, &s->request.device);
 }
 
-int situation_read(struct situation *s)
+int situation_open(struct situation *s, bool for_writing)
 {
-        int r;
+        struct whereabouts where = { 0 };
+        int r, opened;
 
         *s = (struct situation){ 0 };
-        s->sources[AT_ENV].kind = SOURCE_ENV;
+        for (size_t i = 0; i < N_STORES; i++)
+                s->sources[i].kind = stores[i]->kind;
         s->sources[AT_CONFIGURED].kind = SOURCE_CONFIGURED;
-        r = store_env.read(&s->env);
-        look_at_env(s);
+
+        opened = store_env.open(&where, for_writing);
+        r = look_at_store(s, AT_ENV);
         look_at_configured(s);
+        /* Only there does GRUB look for boot bits. */
+        where.area = s->sources[AT_CONFIGURED].status == SOURCE_VALID ? &s->request.device : NULL;
+        store_bootbits.open(&where, for_writing);
+        look_at_store(s, AT_BOOTBITS);
         verdict_judge(s->sources, N_SOURCES, &s->judgement);
-        return r;
+        return opened != EXIT_DONE ? opened : r;
+}
+
+int situation_close(void)
+{
+        store_bootbits.close();
+        return store_env.close();
 }
 
 void situation_free(struct situation *s)
 {
-        reading_free(&s->env);
+        for (size_t i = 0; i < N_STORES; i++)
+                reading_free(&s->readings[i]);
         for (size_t i = 0; i < N_SOURCES; i++) {
                 free(s->devices[i]);
                 s->devices[i] = NULL;
         }
 }
 
-bool situation_is_spent(const struct situation *s)
+bool situation_is_spent(const struct situation *s, size_t at)
 {
-        const struct source *env = &s->sources[AT_ENV];
+        const struct source *source = &s->sources[at];
 
-        if (s->env.slot != SLOT_FOUND)
+        if (s->readings[at].slot != SLOT_FOUND)
                 return false;
-        if (env->status == SOURCE_DAMAGED)
+        if (source->status == SOURCE_DAMAGED)
                 return true;
-        if (env->status != SOURCE_VALID || env->state == MARK_NONE)
+        if (source->status != SOURCE_VALID || source->state == MARK_NONE)
                 return false;
         /* Only what is certain: a device that cannot be read or found now may be there at the next power-on. */
-        return env->empty || s->seen[AT_ENV] == IMAGE_GONE ||
-               (env->state == MARK_TAKEN && env->verify == MARK_VERIFY_HINT && s->seen[AT_ENV] != IMAGE_PRESENT);
+        return source->empty || s->seen[at] == IMAGE_GONE ||
+               (source->state == MARK_TAKEN && source->verify == MARK_VERIFY_HINT && s->seen[at] != IMAGE_PRESENT);
+}
+
+const struct mark *situation_mark(const struct situation *s, size_t at)
+{
+        if (at >= N_SOURCES || s->sources[at].status != SOURCE_VALID || s->sources[at].empty)
+                return NULL;
+        return at == AT_CONFIGURED ? &s->request.device : &s->readings[at].mark;
 }

@@ -11,25 +11,36 @@
 #include "store.h"
 #include "target.h"
 
-enum { AT_ENV, AT_CONFIGURED, N_SOURCES };
+/* In the order in which the boot loader asks. The stores first. */
+enum { AT_ENV, AT_BOOTBITS, AT_CONFIGURED, N_SOURCES };
+#define N_STORES AT_CONFIGURED
+
+extern const struct store *const stores[N_STORES];
 
 struct situation {
-        struct reading env;
+        struct reading readings[N_STORES];
         struct grub_request request;      /* what grub.cfg asks for; .device is judged at AT_CONFIGURED */
         enum image_state seen[N_SOURCES]; /* of the image, also where the boot loader cannot look */
-        struct source sources[N_SOURCES]; /* in the order in which the boot loader asks them */
+        struct source sources[N_SOURCES];
         char *devices[N_SOURCES];         /* node of the image's device, or NULL; owned */
         struct judgement judgement;
         bool blind; /* something that decides could not be seen: the judgement may be wrong */
 };
 
-/* Collects and judges, with store_env open. Problems with single parts are said and show in the result; EXIT_DONE
- * unless nothing could be seen at all. To be freed in any case. */
-int situation_read(struct situation *s);
+/* Opens the stores, collects and judges. Problems with single parts are said and show in the result; EXIT_DONE unless
+ * nothing could be seen at all. To be closed in any case. */
+int situation_open(struct situation *s, bool for_writing);
+
+/* Closes the stores; what was seen stays. To be freed after that. */
+int situation_close(void);
 void situation_free(struct situation *s);
 #define _cleanup_situation_ _cleanup_(situation_free)
 
-/* A mark that will do nothing: armed without an image, taken and done, or damaged beyond use in a whole slot. */
-bool situation_is_spent(const struct situation *s);
+/* A mark that will do nothing: armed without an image, taken and done, or damaged beyond use in a whole slot. AT is
+ * that of a store. */
+bool situation_is_spent(const struct situation *s, size_t at);
+
+/* What the source names, or NULL if it names no image. */
+const struct mark *situation_mark(const struct situation *s, size_t at);
 
 #endif

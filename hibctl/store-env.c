@@ -11,7 +11,7 @@
 #include "bootfs.h"
 #include "envfile.h"
 #include "say.h"
-#include "store.h"
+#include "store-env.h"
 
 #define TRIES 3 /* when another tool changes the block at the same time */
 
@@ -124,17 +124,77 @@ static int env_write(const char text[MARK_WIDTH])
         return r;
 }
 
+/* ---- reserving ---- */
+
+int slot_cannot_reserve(const char *path, enum envblk_result result)
+{
+        if (result == ENVBLK_NO_ROOM)
+                return refuse(_("%s: there is no room for a slot of %d bytes; remove variables that nobody needs "
+                                "('hibctl env list', 'hibctl env unset')"),
+                              path, MARK_WIDTH);
+        return refuse(
+                _("%s: the block is damaged, so nothing is added to it ('hibctl env verify' says where); make a new "
+                  "one with 'hibctl env create'"),
+                path);
+}
+
+int slot_plan_reserve(const struct envfile *f, char **wanted)
+{
+        struct envblk block = { xmalloc(f->block.size), f->block.size };
+        enum envblk_result result;
+        size_t at;
+
+        *wanted = NULL;
+        memcpy(block.buf, f->buf, block.size);
+        if (slot_find(&f->block, &at) == SLOT_FOUND)
+                result = ENVBLK_NOT_FOUND; /* nothing to do; a mark in it stays */
+        else if ((result = slot_reserve(&block)) == ENVBLK_DONE && slot_find(&block, &at) != SLOT_FOUND)
+                result = ENVBLK_BROKEN; /* damage elsewhere in the block hides it, or stands for it */
+        if (result == ENVBLK_DONE) {
+                *wanted = block.buf;
+                return EXIT_DONE;
+        }
+        free(block.buf);
+        return result == ENVBLK_NOT_FOUND ? EXIT_DONE : slot_cannot_reserve(f->path, result);
+}
+
+static int env_reserve(void)
+{
+        _cleanup_envfile_ struct envfile f = ENVFILE_INIT;
+        _cleanup_free_ char *wanted = NULL;
+        int r;
+
+        if (envfile_is_missing(env.fs.env_path))
+                return no_store(_("%s: there is no environment block; run 'hibctl setup' to make it"), env.fs.env_path);
+        r = envfile_open(&f, env.fs.env_path, /* for_writing= */ true);
+        if (r != EXIT_DONE)
+                return r;
+        if (!f.sound)
+                return unsound(&f);
+        r = slot_plan_reserve(&f, &wanted);
+        if (r != EXIT_DONE || !wanted)
+                return r;
+        r = bootfs_overwrite(&env.fs, &f, wanted);
+        return r == 0 ? EXIT_DONE : envfile_explain(f.path, r);
+}
+
 /* ---- the sequence: find, mount if need be; read or overwrite and prove; unmount, prove again ---- */
 
-static int env_open(bool for_writing)
+static int env_open(const struct whereabouts *where, bool for_writing)
 {
         int r;
 
         if (for_writing)
                 hold_signals();
-        r = bootfs_attach(&env.fs, for_writing);
+        r = where->plan ? bootfs_attach_planned(&env.fs, where->plan, for_writing)
+                        : bootfs_attach(&env.fs, for_writing);
         env.attached = r == EXIT_DONE;
         return r;
+}
+
+const struct bootfs *store_env_bootfs(void)
+{
+        return &env.fs;
 }
 
 static int env_close(void)
@@ -152,6 +212,7 @@ const struct store store_env = {
         .kind = SOURCE_ENV,
         .open = env_open,
         .read = env_read,
+        .reserve = env_reserve,
         .write = env_write,
         .close = env_close,
 };

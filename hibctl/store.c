@@ -60,12 +60,17 @@ static void set_signals(int how)
         sigprocmask(how, &set, NULL);
 }
 
+/* How many have asked to hold them. */
+static int holders;
+
 void hold_signals(void)
 {
-        set_signals(SIG_BLOCK);
+        if (holders++ == 0)
+                set_signals(SIG_BLOCK);
 }
 
 void release_signals(void)
 {
-        set_signals(SIG_UNBLOCK);
+        if (holders > 0 && --holders == 0)
+                set_signals(SIG_UNBLOCK);
 }

@@ -18,25 +18,35 @@ struct reading {
         struct mark mark;       /* valid with SOURCE_VALID */
         enum slot_status slot;  /* SLOT_FOUND: a mark can be written */
         bool writable;          /* the boot loader can consume the mark */
-        char *place;            /* for people: the file or variable; owned, may be NULL */
-        char *prefix;           /* GRUB's folder; owned, may be NULL */
+        char *place;            /* for people: the file, device or variable; owned, may be NULL */
+        char *prefix;           /* env: GRUB's folder; owned, may be NULL */
         char *why_not_writable; /* owned; NULL if writable */
 };
 
 void reading_free(struct reading *r);
 #define _cleanup_reading_ _cleanup_(reading_free)
 
+/* Where a store is to be looked for. */
+struct whereabouts {
+        const struct plan *plan; /* env: in a save kernel, the only thing that is believed; else NULL */
+        const struct mark *area; /* bootbits: image, offset and page size of the swap area; NULL if none is known */
+};
+
 /* Each function says what is wrong and returns an exit status. */
 struct store {
         const char *name;
         enum source_kind kind;
 
-        /* Makes the store reachable: mounts the boot filesystem for a moment if it is not mounted. From here to close,
-         * signals that would end the program wait. To be closed in any case, once. */
-        int (*open)(bool for_writing);
+        /* Makes the store reachable: mounts the boot filesystem for a moment if it is not mounted. What WHERE points to
+         * must live until close. From here to close, signals that would end the program wait. To be closed in any case,
+         * once. */
+        int (*open)(const struct whereabouts *where, bool for_writing);
 
         /* A missing or damaged mark is not an error. *OUT is filled in any case, and is to be freed. */
         int (*read)(struct reading *out);
+
+        /* Reserves the slot if there is none. 0 if there is one now, and GRUB would find it. */
+        int (*reserve)(void);
 
         /* Overwrites the mark with TEXT. Returns 0 only after the bytes that the boot loader will read were read back
          * from the device; on any other status the old mark is there. */
@@ -46,7 +56,7 @@ struct store {
         int (*close)(void);
 };
 
-extern const struct store store_env;
+extern const struct store store_env, store_bootbits;
 
 /* One run at a time. Held until the program ends. Says what is wrong and returns an exit status. */
 int take_lock(void);

@@ -19,11 +19,13 @@ from .rig import AS_NOBODY, RELEASE
 GLOBAL_OPTIONS = {"root": "DIR", "json": None, "quiet": None, "verbose": None, "help": None, "version": None}
 COMMANDS = {
     "status": {"help": None},
-    "mark": {"image": "DEVICE", "offset": "PAGES", "kernel": "FILE", "initrd": "FILE", "store": "STORE", "dry-run": None,
-             "help": None},
+    "mark": {"image": "DEVICE", "offset": "PAGES", "kernel": "FILE", "initrd": "FILE", "plan": "FILE", "store": "STORE",
+             "dry-run": None, "help": None},
     "cancel": {"discard-image": None, "help": None},
     "settle": {"help": None},
     "setup": {"remove": None, "modules": "DIR", "dry-run": None, "help": None},
+    "prepare": {"unmount": None, "plan": "FILE", "initramfs": "FILE", "image": "DEVICE", "offset": "PAGES",
+                "kernel": "FILE", "initrd": "FILE", "dry-run": None, "help": None},
     "env": {"help": None},
 }
 ENV_VERBS = ["list", "get", "set", "unset", "create", "verify"]
@@ -97,7 +99,8 @@ def test_version(tool):
     [], ["frobnicate"], ["--frobnicate", "status"], ["-x", "status"], ["--json=yes", "status"], ["--root"],
     ["--root=/nonexistent/folder", "status"], ["--root=", "status"], ["statu"], ["Status"], [""], ["status", "extra"],
     ["status", "--frobnicate"], ["mark", "extra"], ["mark", "--image"], ["mark", "--store=floppy"], ["mark", "--store="],
-    ["mark", "--offset=7"], ["mark", "-z"], ["cancel", "extra"], ["cancel", "--discard-image=x"],
+    ["mark", "--offset=7"], ["mark", "-z"], ["mark", "--plan"], ["mark", "--plan=/x", "--image=/y"], ["mark", "--plan=/x", "--kernel=/y"],
+    ["prepare", "extra"], ["prepare", "--plan"], ["prepare", "--offset=7"], ["cancel", "extra"], ["cancel", "--discard-image=x"],
     ["settle", "extra"], ["settle", "--discard-image"], ["setup", "extra"], ["setup", "--modules"], ["env"],
     ["env", "frobnicate"], ["env", "/tmp/file"], ["env", "/tmp/file", "frobnicate"], ["env", "-x", "list"],
 ], ids=" ".join)
@@ -107,7 +110,7 @@ def test_wrong_usage(tool, argv):
     *from_getopt, last = result.err.splitlines()
     assert last.startswith("hibctl: ") and len(from_getopt) <= 1, result
     assert all(line.startswith(("hibctl: ", f"{tool.path}: ")) for line in from_getopt), result
-    assert re.search("lists|--help|there is: env|name the folder|--image", last), f"no remedy: {result}"
+    assert re.search("lists|--help|there are: env, bootbits|name the folder|--image", last), f"no remedy: {result}"
 
 
 @pytest.mark.parametrize("argv", [["list", "name"], ["get"], ["set", "novalue"], ["create", "name"], ["verify", "name"]],
@@ -230,8 +233,8 @@ def test_grub_cfg_that_cannot_be_read(machine):
 
 MARK_KEYS = {"state", "id", "image", "offset", "page_size", "filesystem", "kernel", "initrd", "release", "time", "verify",
              "image_state", "image_device", "kernel_state", "initrd_state"}
-STATUS_KEYS = {"verdict", "reason", "words", "grub_asks", "spent", "stores", "configured"}
-ENV_KEYS = {"place", "status", "slot", "writable", "why_not_writable", "mark"}
+STATUS_KEYS = {"verdict", "reason", "words", "source", "grub_asks", "stores", "configured"}
+STORE_KEYS = {"place", "status", "slot", "writable", "why_not_writable", "spent", "mark"}
 CONFIGURED_KEYS = {"image", "offset", "image_state", "image_device"}
 
 
@@ -240,10 +243,12 @@ def test_json_of_status(machine):
     machine.swap.put_image()
     told = machine("--json", "status").done().json()
     assert set(told) == STATUS_KEYS
-    assert set(told["stores"]) == {"env"} and set(told["stores"]["env"]) == ENV_KEYS
+    assert set(told["stores"]) == {"env", "bootbits"}
+    assert set(told["stores"]["env"]) == set(told["stores"]["bootbits"]) == STORE_KEYS
     assert set(told["stores"]["env"]["mark"]) == MARK_KEYS
     assert set(told["configured"]) == CONFIGURED_KEYS
-    assert told["verdict"] == "resume" and told["grub_asks"] is True and told["spent"] is False
+    assert told["verdict"] == "resume" and told["grub_asks"] is True and told["source"] == "env"
+    assert told["stores"]["env"]["spent"] is False and told["stores"]["bootbits"]["status"] == "absent"
     assert told["configured"]["image_state"] == "present" == told["stores"]["env"]["mark"]["image_state"]
     assert told["stores"]["env"]["mark"]["image_device"] == machine.swap.device
     assert type(told["configured"]["offset"]) is int
@@ -253,7 +258,7 @@ def test_json_of_status(machine):
 def test_json_without_a_mark(make):
     machine = make()
     told = machine("--json", "status").nothing().json()
-    assert set(told) == STATUS_KEYS and set(told["stores"]["env"]) == ENV_KEYS
+    assert set(told) == STATUS_KEYS and set(told["stores"]["env"]) == STORE_KEYS
     assert told["stores"]["env"]["mark"] is None and told["stores"]["env"]["slot"] == "missing"
     machine("setup").done()
     assert machine.env()["mark"] == {"state": "none"}

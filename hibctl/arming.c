@@ -1,0 +1,150 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ * Copyright (C) 2026 The hibctl authors
+ */
+#include "config.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/random.h>
+#include <time.h>
+
+#include "arming.h"
+#include "device.h"
+#include "say.h"
+
+static int set_id(struct mark *mark)
+{
+        unsigned char random[MARK_ID_LEN / 2];
+
+        if (getrandom(random, sizeof(random), 0) != (ssize_t)sizeof(random))
+                return fail(_("no random bits for the mark's id: %m"));
+        for (size_t i = 0; i < sizeof(random); i++)
+                sprintf(mark->id + 2 * i, "%02x", random[i]);
+        return EXIT_DONE;
+}
+
+/* strftime writes the offset as +0100, the mark has +01:00. */
+static int set_time(struct mark *mark)
+{
+        char text[64];
+        time_t now = time(NULL);
+        struct tm tm;
+
+        if (!localtime_r(&now, &tm) || strftime(text, sizeof(text), "%Y-%m-%dT%H:%M:%S%z", &tm) != MARK_TIME_LEN - 1)
+                return fail(_("the clock's time cannot be written in a mark; set the clock"));
+        snprintf(mark->time, sizeof(mark->time), "%.22s:%.2s", text, text + 22);
+        return EXIT_DONE;
+}
+
+int arming_make_mark(const struct target_wish *wish, struct mark *mark, char text[MARK_WIDTH])
+{
+        enum mark_error e;
+        int r;
+
+        *mark = (struct mark){ .state = MARK_ARMED };
+        r = target_find_image(wish, mark);
+        if (r == EXIT_DONE)
+                r = target_find_kernel(wish, mark);
+        if (r == EXIT_DONE)
+                r = set_id(mark);
+        if (r == EXIT_DONE)
+                r = set_time(mark);
+        if (r != EXIT_DONE)
+                return r;
+        e = mark_format(mark, text, NULL);
+        if (e == MARK_E_TOO_LONG)
+                return refuse(_("%s and %s: the paths are too long for a mark of %d bytes; use shorter ones"),
+                              mark->kernel, mark->initrd, MARK_WIDTH);
+        if (e != MARK_OK)
+                return refuse(_("%s, %s, %s: one of them has a character that a mark cannot hold; rename it"),
+                              mark->kernel, mark->initrd, mark->release);
+        return EXIT_DONE;
+}
+
+/* Another system on this machine may share the block, and sleep: its mark is not ours to overwrite. */
+int arming_check_other(const struct reading *reading, const struct mark *mark)
+{
+        const struct mark *other = &reading->mark;
+
+        if (reading->status != SOURCE_VALID || other->empty ||
+            (strcmp(other->image, mark->image) == 0 && other->offset == mark->offset) ||
+            target_look_at_image(other, NULL, NULL) != IMAGE_PRESENT)
+                return EXIT_DONE;
+        return refuse(
+                _("%s: another hibernated session is marked there, and its image is on %s; resume that, or give it "
+                  "up with 'hibctl cancel --discard-image'"),
+                reading->place, other->image);
+}
+
+int arming_check_grub(const char *prefix, struct grub_request *asked)
+{
+        int r = grub_request_read(prefix, asked);
+
+        if (r == -EBADMSG)
+                return no_store(_("%s/grub.cfg: its line \"hibresume probe\" is not as hibctl's script writes it; run "
+                                  "update-grub"),
+                                prefix);
+        if (r < 0)
+                return no_store(_("%s/grub.cfg: cannot read whether GRUB looks for a mark: %s; make it anew with "
+                                  "update-grub"),
+                                prefix, strerror(-r));
+        if (!asked->asks)
+                return no_store(_("%s/grub.cfg: it does not look for a mark, so GRUB would boot as ever; run "
+                                  "update-grub"),
+                                prefix);
+        return EXIT_DONE;
+}
+
+bool arming_grub_knows_area(const struct grub_request *asked, const struct mark *mark)
+{
+        _cleanup_free_ char *theirs = NULL, *ours = NULL;
+
+        return asked->has_device && asked->device.offset == mark->offset &&
+               asked->device.page_size == mark->page_size && device_find(asked->device.image, &theirs) == 0 &&
+               device_find(mark->image, &ours) == 0 && strcmp(theirs, ours) == 0;
+}
+
+/* ---- by a plan ---- */
+
+static int check_image_device(const struct plan *plan, const char *device)
+{
+        const struct mark *mark = &plan->mark;
+        struct image_header header;
+        uint64_t size;
+        int r = device_size(device, &size);
+
+        if (r == 0 && size != plan->image_size)
+                return refuse(_("%s: the device of the image has another size than when the plan was made, so it has been "
+                                "replaced; make the plan anew"),
+                              device);
+        if (r == 0)
+                r = area_read_header(device, mark_image_start(mark), &header);
+        if (r < 0)
+                return refuse(_("%s: cannot read the swap area: %s"), device, strerror(-r));
+        if ((header.kind != IMAGE_SWAP && header.kind != IMAGE_SWSUSP) || header.page_size != mark->page_size)
+                return refuse(_("%s: where the plan says that the image is there is neither an image nor a swap area; make "
+                                "the plan anew"),
+                              device);
+        return EXIT_DONE;
+}
+
+int arming_check_plan(const char *file, const struct plan *plan)
+{
+        _cleanup_free_ char *device = NULL;
+        char machine[PLAN_UUID_MAX + 1];
+        int r;
+
+        plan_this_machine(machine);
+        /* A kernel that was started by kexec may not know: then the devices have to tell. */
+        if (strcmp(machine, "-") != 0 && strcmp(plan->machine, "-") != 0 && strcmp(machine, plan->machine) != 0)
+                return refuse(_("%s: the plan is of another machine (%s, this is %s)"), file, plan->machine, machine);
+        r = device_find(plan->mark.image, &device);
+        if (r == -ENOTUNIQ)
+                return refuse(_("%s: more than one device carries it, so which one holds the image cannot be told"),
+                              plan->mark.image);
+        if (r < 0)
+                return refuse(_("%s: the device of the image is not there; load its driver, or wait for it with 'hibctl "
+                                "locate'"),
+                              plan->mark.image);
+        return check_image_device(plan, device);
+}

@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ * Copyright (C) 2026 The hibctl authors
+ *
+ * What comes before a mark is written, in the running system and, through a plan, for the save kernel. Functions that
+ * return an int say what is wrong and return an exit status.
+ */
+#ifndef HIBCTL_ARMING_H
+#define HIBCTL_ARMING_H
+
+#include "grubcfg.h"
+#include "plan.h"
+#include "store.h"
+#include "target.h"
+
+/* Finds image and kernel and makes the mark: armed, with a new id, of this moment. */
+int arming_make_mark(const struct target_wish *wish, struct mark *mark, char text[MARK_WIDTH]);
+
+/* Refuses if READING holds the mark of another session whose image is there. */
+int arming_check_other(const struct reading *reading, const struct mark *mark);
+
+/* Refuses if grub.cfg in the folder PREFIX does not look for a mark: it would do nothing. */
+int arming_check_grub(const char *prefix, struct grub_request *asked);
+
+/* Whether the device that grub.cfg names is the swap area of MARK: then GRUB looks into its boot bits. Says nothing. */
+bool arming_grub_knows_area(const struct grub_request *asked, const struct mark *mark);
+
+/* In a save kernel: refuses unless PLAN, which was read from FILE, is of this machine, and the device of the image is
+ * the one that it was and holds a swap area or an image. */
+int arming_check_plan(const char *file, const struct plan *plan);
+
+#endif

@@ -1,0 +1,473 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ * Copyright (C) 2026 The hibctl authors
+ *
+ * hibctl prepare: before the jump into the save kernel, while everything can still be asked and mended, find out what
+ * the save kernel has to know and write it into a plan.
+ */
+#include "config.h"
+
+#include <errno.h>
+#include <libmount.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+
+#include "arming.h"
+#include "command.h"
+#include "fsstate.h"
+#include "globals.h"
+#include "holders.h"
+#include "initramfs.h"
+#include "json.h"
+#include "plan.h"
+#include "store-env.h"
+
+enum { OPTION_IMAGE = 256, OPTION_OFFSET, OPTION_KERNEL, OPTION_INITRD, OPTION_PLAN, OPTION_INITRAMFS, OPTION_UNMOUNT };
+
+static const struct option options[] = {
+        { "image", required_argument, NULL, OPTION_IMAGE },
+        { "offset", required_argument, NULL, OPTION_OFFSET },
+        { "kernel", required_argument, NULL, OPTION_KERNEL },
+        { "initrd", required_argument, NULL, OPTION_INITRD },
+        { "plan", required_argument, NULL, OPTION_PLAN },
+        { "initramfs", required_argument, NULL, OPTION_INITRAMFS },
+        { "unmount", no_argument, NULL, OPTION_UNMOUNT },
+        { "dry-run", no_argument, NULL, 'n' },
+        { "help", no_argument, NULL, 'h' },
+        { 0 },
+};
+
+struct request {
+        struct target_wish wish;
+        const char *plan;
+        const char *initramfs;
+        bool unmount, dry_run;
+};
+
+/* The boot filesystem as the running system has it. */
+struct boot {
+        char *device, *mount_point, *options; /* owned; options: as mounted, NULL if it is not */
+        char type[UUID_TEXT_MAX];
+        dev_t dev;
+        bool unmounted; /* by us */
+        char *no_bits;  /* why boot bits are of no use; owned, NULL if they are */
+};
+
+static void boot_free(struct boot *b)
+{
+        free(b->device);
+        free(b->mount_point);
+        free(b->options);
+        free(b->no_bits);
+}
+#define _cleanup_boot_ _cleanup_(boot_free)
+
+/* ---- what is mounted ---- */
+
+static void cleanup_table(struct libmnt_table **tb)
+{
+        mnt_unref_table(*tb);
+}
+
+/* The block device of a mount entry, or 0. */
+static dev_t device_of(struct libmnt_fs *fs)
+{
+        dev_t dev = mnt_fs_get_devno(fs);
+
+        if (major(dev) != 0)
+                return dev;
+        /* btrfs has a number of its own; its entry names one of its devices. */
+        return mnt_fs_get_srcpath(fs) && device_number(mnt_fs_get_srcpath(fs), &dev) == 0 ? dev : 0;
+}
+
+/* As in /proc/self/mountinfo. What does not fit is cut: it is for people to read. */
+static void escape_path(const char *path, char out[PLAN_PATH_MAX + 1])
+{
+        size_t n = 0;
+
+        for (; *path && n + 4 <= PLAN_PATH_MAX; path++)
+                if (*path > ' ' && *path < 0x7f && *path != '\\')
+                        out[n++] = *path;
+                else
+                        n += (size_t)sprintf(out + n, "\\%03o", (unsigned char)*path);
+        out[n] = '\0';
+}
+
+static void describe_fs(const char *device, const char *path, struct plan_fs *fs)
+{
+        struct device_tags tags;
+
+        if (device_get_tags(device, NULL, &tags) < 0)
+                memset(&tags, 0, sizeof(tags));
+        snprintf(fs->uuid, sizeof(fs->uuid), "%s",
+                 tags.uuid[0] && strlen(tags.uuid) <= PLAN_UUID_MAX ? tags.uuid : "-");
+        snprintf(fs->type, sizeof(fs->type), "%s",
+                 tags.type[0] && strlen(tags.type) <= PLAN_TYPE_MAX ? tags.type : "-");
+        escape_path(path, fs->path);
+}
+
+static bool is_listed(const struct plan *plan, const struct plan_fs *fs)
+{
+        for (unsigned int i = 0; i < plan->n_held; i++)
+                if (fs->uuid[0] != '-' && strcmp(plan->held[i].uuid, fs->uuid) == 0)
+                        return true;
+        return false;
+}
+
+/* Each filesystem on a block device, once. */
+static int list_held(struct plan *plan)
+{
+        _cleanup_(cleanup_table) struct libmnt_table *tb = mnt_new_table_from_file("/proc/self/mountinfo");
+        struct libmnt_iter *it = mnt_new_iter(MNT_ITER_FORWARD);
+        struct libmnt_fs *entry;
+        int r = EXIT_DONE;
+
+        if (!tb || !it)
+                r = fail(_("/proc/self/mountinfo: cannot read which filesystems are mounted; mount /proc"));
+        while (r == EXIT_DONE && mnt_table_next_fs(tb, it, &entry) == 0) {
+                _cleanup_free_ char *device = NULL;
+                struct plan_fs fs;
+                dev_t dev = device_of(entry);
+                if (dev == 0 || device_path(dev, &device) < 0)
+                        continue;
+                describe_fs(device, mnt_fs_get_target(entry), &fs);
+                if (is_listed(plan, &fs))
+                        continue;
+                if (plan->n_held == PLAN_HELD_MAX)
+                        r = refuse(_("more than %d filesystems are mounted, more than a plan can hold; unmount some"),
+                                   PLAN_HELD_MAX);
+                else
+                        plan->held[plan->n_held++] = fs;
+        }
+        mnt_free_iter(it);
+        return r;
+}
+
+/* ---- releasing the boot filesystem ---- */
+
+static int remember_mount(struct boot *b)
+{
+        _cleanup_(cleanup_table) struct libmnt_table *tb = mnt_new_table_from_file("/proc/self/mountinfo");
+        struct libmnt_fs *entry = tb ? mnt_table_find_target(tb, b->mount_point, MNT_ITER_BACKWARD) : NULL;
+
+        if (!entry)
+                return fail(_("%s: cannot tell how it is mounted"), b->mount_point);
+        b->options = xstrdup(mnt_fs_get_options(entry) ? mnt_fs_get_options(entry) : "defaults");
+        return EXIT_DONE;
+}
+
+static void mount_again(struct boot *b)
+{
+        struct libmnt_context *cxt = b->unmounted ? mnt_new_context() : NULL;
+
+        if (!cxt)
+                return;
+        mnt_context_set_optsmode(cxt, MNT_OMODE_NOTAB);
+        mnt_context_disable_helpers(cxt, 1);
+        mnt_context_set_source(cxt, b->device);
+        mnt_context_set_target(cxt, b->mount_point);
+        mnt_context_set_fstype(cxt, b->type);
+        mnt_context_set_options(cxt, b->options);
+        if (mnt_context_mount(cxt) != 0)
+                say_error(_("%s: could not be mounted again on %s; mount it"), b->device, b->mount_point);
+        else
+                b->unmounted = false;
+        mnt_free_context(cxt);
+}
+
+static int busy(const struct boot *b)
+{
+        _cleanup_free_ char *who = holders_of(b->dev, b->mount_point);
+
+        return refuse(_("%s: the boot filesystem is busy and cannot be unmounted: %s; end or unmount that, or leave "
+                        "--unmount out"),
+                      b->mount_point, *who ? who : _("by whom cannot be told"));
+}
+
+static int unmount_boot(struct boot *b)
+{
+        struct libmnt_context *cxt = mnt_new_context();
+        int r;
+
+        if (!cxt)
+                return fail(_("out of memory"));
+        /* Neither lazy nor read-only as a fallback: 0 means that it is unmounted. */
+        mnt_context_disable_helpers(cxt, 1);
+        mnt_context_set_target(cxt, b->mount_point);
+        r = mnt_context_umount(cxt);
+        if (r != 0)
+                r = mnt_context_syscall_called(cxt) ? mnt_context_get_syscall_errno(cxt) : EIO;
+        mnt_free_context(cxt);
+        if (r == EBUSY)
+                return busy(b);
+        if (r != 0)
+                return fail(_("%s: cannot unmount the boot filesystem: %s"), b->mount_point, strerror(r));
+        b->unmounted = true;
+        return EXIT_DONE;
+}
+
+static int release_boot(struct boot *b)
+{
+        int r = remember_mount(b);
+
+        if (r == EXIT_DONE)
+                r = unmount_boot(b);
+        if (r != EXIT_DONE)
+                return r;
+        if (device_is_in_use(b->device))
+                r = refuse(_("%s: the boot filesystem is still mounted elsewhere (another mount point, or another mount "
+                             "namespace); unmount it there, or leave --unmount out"),
+                           b->device);
+        else if (fs_state(b->device, b->type, NULL) == FS_DIRTY)
+                r = refuse(_("%s: the boot filesystem is not clean after it was unmounted; check it (fsck %s)"),
+                           b->device, b->device);
+        if (r != EXIT_DONE)
+                mount_again(b);
+        else
+                say_step(_("unmounted %s"), b->mount_point);
+        return r;
+}
+
+/* ---- the plan ---- */
+
+/* Whether GRUB will find and be able to consume a mark in the boot bits; reserves their slot if the area is idle. */
+static int plan_bootbits(const struct request *request, const struct grub_request *asked, struct plan *plan,
+                         struct boot *boot)
+{
+        struct whereabouts where = { .area = &plan->mark };
+        _cleanup_reading_ struct reading reading = { 0 };
+        _cleanup_free_ char *device = NULL;
+
+        if (!arming_grub_knows_area(asked, &plan->mark)) {
+                boot->no_bits = xstrdup(_("grub.cfg does not name that swap area as the resume device; set "
+                                          "GRUB_HIBCTL_RESUME in /etc/default/grub and run update-grub"));
+                return EXIT_DONE;
+        }
+        store_bootbits.open(&where, /* for_writing= */ !request->dry_run);
+        store_bootbits.read(&reading);
+        plan->bootbits = reading.place && reading.writable;
+        if (!plan->bootbits)
+                boot->no_bits = xstrdup(reading.why_not_writable ? reading.why_not_writable : _("the device is gone"));
+        if (plan->bootbits && !request->dry_run && device_find(plan->mark.image, &device) == 0 &&
+            !device_is_in_use(device))
+                plan->bootbits = store_bootbits.reserve() == EXIT_DONE;
+        if (!plan->bootbits && !boot->no_bits)
+                boot->no_bits = xstrdup(_("their slot cannot be reserved"));
+        store_bootbits.close();
+        return EXIT_DONE;
+}
+
+static int describe_boot(const struct bootfs *fs, struct plan *plan, struct boot *boot)
+{
+        _cleanup_free_ char *path = NULL, *device = NULL;
+        char type[UUID_TEXT_MAX];
+
+        if (!fs->device || path_for_grub(fs->prefix, &path, &device, type) < 0)
+                return refuse(_("%s: GRUB's folder is not on a filesystem of a block device"), fs->prefix);
+        boot->device = xstrdup(fs->device);
+        boot->mount_point = xstrdup(fs->mount_point);
+        boot->dev = fs->dev;
+        strcpy(boot->type, fs->type);
+        describe_fs(fs->device, path, &plan->boot);
+        plan->boot_state = bootfs_why_not_writable(fs) || plan->boot.uuid[0] == '-' ? PLAN_BOOT_UNFIT
+                           : fs->mounted_here                                     ? PLAN_BOOT_RELEASED
+                                                                                  : PLAN_BOOT_HELD;
+        return EXIT_DONE;
+}
+
+/* With store_env open. */
+static int look_around(const struct request *request, struct plan *plan, struct boot *boot)
+{
+        _cleanup_reading_ struct reading reading = { 0 };
+        const struct bootfs *fs = store_env_bootfs();
+        _cleanup_free_ char *device = NULL;
+        struct grub_request asked;
+        int r = arming_make_mark(&request->wish, &plan->mark, plan->text);
+
+        if (r == EXIT_DONE)
+                r = store_env.read(&reading);
+        if (r == EXIT_DONE)
+                r = arming_check_other(&reading, &plan->mark);
+        if (r == EXIT_DONE)
+                r = arming_check_grub(fs->prefix, &asked);
+        if (r == EXIT_DONE)
+                r = describe_boot(fs, plan, boot);
+        if (r == EXIT_DONE && plan->boot_state != PLAN_BOOT_UNFIT && !request->dry_run)
+                r = store_env.reserve();
+        if (r == EXIT_DONE)
+                r = plan_bootbits(request, &asked, plan, boot);
+        if (r != EXIT_DONE)
+                return r;
+        if (device_find(plan->mark.image, &device) < 0 || device_size(device, &plan->image_size) < 0)
+                return fail(_("%s: cannot tell the size of the device"), plan->mark.image);
+        return EXIT_DONE;
+}
+
+static int make_plan(const struct request *request, struct plan *plan, struct boot *boot)
+{
+        struct whereabouts where = { 0 };
+        int r = store_env.open(&where, /* for_writing= */ !request->dry_run), closed;
+
+        plan_this_machine(plan->machine);
+        if (r == EXIT_DONE)
+                r = look_around(request, plan, boot);
+        closed = store_env.close();
+        return r == EXIT_DONE ? closed : r;
+}
+
+/* The boot filesystem as it will be at the jump. */
+static int settle_boot(const struct request *request, struct plan *plan, struct boot *boot)
+{
+        int r = EXIT_DONE;
+
+        if (request->unmount && plan->boot_state == PLAN_BOOT_HELD) {
+                if (strcmp(boot->mount_point, "/") == 0)
+                        say(_("GRUB's folder is on the root filesystem, which stays mounted"));
+                else {
+                        r = request->dry_run ? EXIT_DONE : release_boot(boot);
+                        plan->boot_state = PLAN_BOOT_RELEASED;
+                }
+        }
+        if (r == EXIT_DONE && plan->boot_state != PLAN_BOOT_RELEASED && !plan->bootbits)
+                r = no_store(_("the save kernel would have no place for a mark: the boot filesystem on %s %s, and the "
+                               "boot bits of %s are of no use: %s"),
+                             boot->device,
+                             plan->boot_state == PLAN_BOOT_UNFIT ? _("cannot take one")
+                                                                 : _("stays mounted (--unmount would change that)"),
+                             plan->mark.image, boot->no_bits);
+        return r;
+}
+
+static int write_plan(const struct request *request, const struct plan *plan)
+{
+        _cleanup_free_ char *text = plan_format(plan);
+        int r;
+
+        if (!text)
+                return fail(_("the plan cannot be written: a name in it has a character that it cannot hold"));
+        if (request->dry_run)
+                return EXIT_DONE;
+        if (strcmp(request->plan, PLAN_IN_RUN) == 0 && mkdir("/run/hibctl", 0755) < 0 && errno != EEXIST)
+                return fail(_("/run/hibctl: cannot make the folder: %m"));
+        r = envfile_make(request->plan, text, strlen(text));
+        if (r < 0)
+                return fail(_("%s: cannot write the plan: %s"), request->plan, strerror(-r));
+        return request->initramfs ? initramfs_put_plan(request->initramfs, text) : EXIT_DONE;
+}
+
+static const char *const boot_words[] = {
+        [PLAN_BOOT_HELD] = "held",
+        [PLAN_BOOT_RELEASED] = "released",
+        [PLAN_BOOT_UNFIT] = "unfit",
+};
+
+static void report(const struct request *request, const struct plan *plan)
+{
+        struct json_object *o;
+
+        if (plan->boot_state == PLAN_BOOT_RELEASED)
+                say(_("the save kernel will mark in the environment block on UUID=%s"), plan->boot.uuid);
+        else
+                say(_("the save kernel will mark in the boot bits of %s"), plan->mark.image);
+        if (!request->dry_run)
+                say(_("the plan is in %s"), request->plan);
+        if (!globals.json)
+                return;
+        o = json_object_new_object();
+        json_object_object_add(o, "dry_run", json_object_new_boolean(request->dry_run));
+        add_text(o, "plan", request->dry_run ? NULL : request->plan);
+        add_text(o, "boot", boot_words[plan->boot_state]);
+        json_object_object_add(o, "bootbits", json_object_new_boolean(plan->bootbits));
+        json_object_object_add(o, "held", json_object_new_int((int)plan->n_held));
+        add_mark(o, &plan->mark);
+        print_json(o);
+}
+
+static int prepare(const struct request *request)
+{
+        _cleanup_boot_ struct boot boot = { 0 };
+        struct plan plan = { 0 };
+        int r = make_plan(request, &plan, &boot);
+
+        if (r == EXIT_DONE)
+                r = settle_boot(request, &plan, &boot);
+        if (r == EXIT_DONE)
+                r = list_held(&plan);
+        if (r == EXIT_DONE)
+                r = write_plan(request, &plan);
+        if (r != EXIT_DONE)
+                mount_again(&boot);
+        else
+                report(request, &plan);
+        return r;
+}
+
+static int run(int argc, char *argv[])
+{
+        struct request request = { .plan = PLAN_IN_RUN };
+        int c, r;
+
+        while ((c = getopt_long(argc, argv, "nh", options, NULL)) != -1)
+                switch (c) {
+                case OPTION_IMAGE:
+                        request.wish.image = optarg;
+                        break;
+                case OPTION_OFFSET:
+                        request.wish.offset = optarg;
+                        break;
+                case OPTION_KERNEL:
+                        request.wish.kernel = optarg;
+                        break;
+                case OPTION_INITRD:
+                        request.wish.initrd = optarg;
+                        break;
+                case OPTION_PLAN:
+                        request.plan = optarg;
+                        break;
+                case OPTION_INITRAMFS:
+                        request.initramfs = optarg;
+                        break;
+                case OPTION_UNMOUNT:
+                        request.unmount = true;
+                        break;
+                case 'n':
+                        request.dry_run = true;
+                        break;
+                case 'h':
+                        print_command_help(&command_prepare);
+                        return EXIT_DONE;
+                default:
+                        return bad_option(&command_prepare);
+                }
+        if (optind < argc)
+                return usage_error(_("%s: prepare takes no arguments; 'hibctl prepare --help' lists its options"),
+                                   argv[optind]);
+        if (request.wish.offset && !request.wish.image)
+                return usage_error(_("--offset goes with --image, which names the device that it is on"));
+        if (!request.dry_run && need_root() != EXIT_DONE)
+                return EXIT_FAILED;
+        r = request.dry_run ? EXIT_DONE : take_lock();
+        if (r != EXIT_DONE)
+                return r;
+        hold_signals();
+        r = prepare(&request);
+        release_signals();
+        return r;
+}
+
+const struct command command_prepare = {
+        .name = "prepare",
+        .arguments = "[--dry-run] [--unmount] [--plan=FILE] [--initramfs=FILE] [--image=DEVICE [--offset=PAGES]]\n"
+                     "       [--kernel=FILE] [--initrd=FILE|none]",
+        .summary = N_("before the jump into a save kernel: check everything and write it a plan"),
+        .options = N_("      --unmount         unmount the boot filesystem, so that the save kernel may write to it\n"
+                      "      --plan=FILE       where to write the plan; default: /run/hibctl/plan\n"
+                      "      --initramfs=FILE  put the plan into the save kernel's initramfs too, as /etc/hibctl/plan\n"
+                      "      --image=DEVICE    as for mark, and so:\n"
+                      "      --offset=PAGES\n"
+                      "      --kernel=FILE\n"
+                      "      --initrd=FILE\n"
+                      "  -n, --dry-run         change nothing, say what would be done\n"
+                      "  -h, --help            show this help\n"),
+        .run = run,
+};
