@@ -66,8 +66,7 @@ int arming_check_other(const struct reading *reading, const struct mark *mark)
 {
         const struct mark *other = &reading->mark;
 
-        if (reading->status != SOURCE_VALID || other->empty ||
-            (strcmp(other->image, mark->image) == 0 && other->offset == mark->offset) ||
+        if (reading->status != SOURCE_VALID || other->empty || target_same_area(other, mark) ||
             target_look_at_image(other, NULL, NULL) != IMAGE_PRESENT)
                 return EXIT_DONE;
         return refuse(
@@ -97,11 +96,8 @@ int arming_check_grub(const char *prefix, struct grub_request *asked)
 
 bool arming_grub_knows_area(const struct grub_request *asked, const struct mark *mark)
 {
-        _cleanup_free_ char *theirs = NULL, *ours = NULL;
-
-        return asked->has_device && asked->device.offset == mark->offset &&
-               asked->device.page_size == mark->page_size && device_find(asked->device.image, &theirs) == 0 &&
-               device_find(mark->image, &ours) == 0 && strcmp(theirs, ours) == 0;
+        return asked->has_device && asked->device.page_size == mark->page_size &&
+               target_same_area(&asked->device, mark);
 }
 
 /* ---- by a plan ---- */
@@ -114,17 +110,19 @@ static int check_image_device(const struct plan *plan, const char *device)
         int r = device_size(device, &size);
 
         if (r == 0 && size != plan->image_size)
-                return refuse(_("%s: the device of the image has another size than when the plan was made, so it has been "
-                                "replaced; make the plan anew"),
-                              device);
+                return refuse(
+                        _("%s: the device of the image has another size than when the plan was made, so it has been "
+                          "replaced; make the plan anew"),
+                        device);
         if (r == 0)
                 r = area_read_header(device, mark_image_start(mark), &header);
         if (r < 0)
                 return refuse(_("%s: cannot read the swap area: %s"), device, strerror(-r));
         if ((header.kind != IMAGE_SWAP && header.kind != IMAGE_SWSUSP) || header.page_size != mark->page_size)
-                return refuse(_("%s: where the plan says that the image is there is neither an image nor a swap area; make "
-                                "the plan anew"),
-                              device);
+                return refuse(
+                        _("%s: where the plan says that the image is there is neither an image nor a swap area; make "
+                          "the plan anew"),
+                        device);
         return EXIT_DONE;
 }
 
@@ -143,8 +141,9 @@ int arming_check_plan(const char *file, const struct plan *plan)
                 return refuse(_("%s: more than one device carries it, so which one holds the image cannot be told"),
                               plan->mark.image);
         if (r < 0)
-                return refuse(_("%s: the device of the image is not there; load its driver, or wait for it with 'hibctl "
-                                "locate'"),
-                              plan->mark.image);
+                return refuse(
+                        _("%s: the device of the image is not there; load its driver, or wait for it with 'hibctl "
+                          "locate'"),
+                        plan->mark.image);
         return check_image_device(plan, device);
 }

@@ -278,9 +278,10 @@ static int refuse_unplanned(const struct plan *plan)
                                 plan->boot.uuid);
         for (unsigned int i = 0; i < plan->n_held; i++)
                 if (strcmp(plan->held[i].uuid, plan->boot.uuid) == 0)
-                        return refuse(_("UUID=%s: the plan says that the sleeping system has the boot filesystem mounted "
-                                        "on %s, so it is not touched"),
-                                      plan->boot.uuid, plan->held[i].path);
+                        return refuse(
+                                _("UUID=%s: the plan says that the sleeping system has the boot filesystem mounted "
+                                  "on %s, so it is not touched"),
+                                plan->boot.uuid, plan->held[i].path);
         return EXIT_DONE;
 }
 
@@ -290,9 +291,10 @@ static int find_planned(const struct plan *plan, char **device, struct device_ta
         int r = device_find(tag, device);
 
         if (r == -ENOTUNIQ)
-                return refuse(_("%s: more than one device carries the boot filesystem's name; which one is meant cannot "
-                                "be told"),
-                              tag);
+                return refuse(
+                        _("%s: more than one device carries the boot filesystem's name; which one is meant cannot "
+                          "be told"),
+                        tag);
         if (r < 0)
                 return no_store(_("%s: the device of the boot filesystem is not there; load its driver"), tag);
         r = device_get_tags(*device, NULL, tags);

@@ -38,8 +38,8 @@ struct bootfs {
  * status. To be detached in any case. */
 int bootfs_attach(struct bootfs *fs, bool for_writing);
 
-/* In a save kernel, where no fstab says anything: mounts the boot filesystem that the plan names, if the sleeping system
- * does not hold it and it is clean. Otherwise as bootfs_attach. */
+/* In a save kernel, where no fstab says anything: mounts the boot filesystem that the plan names, if the sleeping
+ * system does not hold it and it is clean. Otherwise as bootfs_attach. */
 int bootfs_attach_planned(struct bootfs *fs, const struct plan *plan, bool for_writing);
 
 /* Describes the filesystem that PATH is on, for a block that is named by its path; mounts nothing. Says what is wrong

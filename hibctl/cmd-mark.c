@@ -125,9 +125,10 @@ static int mark_here(const struct request *request, struct outcome *outcome)
         if (outcome->store == &store_env)
                 return put(request, &store_env, &outcome->mark, text);
         if (!arming_grub_knows_area(&asked, &outcome->mark))
-                return no_store(_("%s: grub.cfg does not name this swap area as the resume device, so GRUB would not look "
-                                  "into its boot bits; set GRUB_HIBCTL_RESUME in /etc/default/grub and run update-grub"),
-                                outcome->mark.image);
+                return no_store(
+                        _("%s: grub.cfg does not name this swap area as the resume device, so GRUB would not look "
+                          "into its boot bits; set GRUB_HIBCTL_RESUME in /etc/default/grub and run update-grub"),
+                        outcome->mark.image);
         return put_in(request, outcome->store, &where, &outcome->mark, text);
 }
 
@@ -206,7 +207,8 @@ static int check_request(const struct request *request)
         if (wish->offset && !wish->image)
                 return usage_error(_("--offset goes with --image, which names the device that it is on"));
         if (request->plan && (wish->image || wish->kernel || wish->initrd))
-                return usage_error(_("--plan says what to mark; --image, --kernel and --initrd were for 'hibctl prepare'"));
+                return usage_error(
+                        _("--plan says what to mark; --image, --kernel and --initrd were for 'hibctl prepare'"));
         return EXIT_DONE;
 }
 
@@ -258,7 +260,8 @@ static int run(int argc, char *argv[])
 
 const struct command command_mark = {
         .name = "mark",
-        .arguments = "[--dry-run] [--plan=FILE | --image=DEVICE [--offset=PAGES]] [--kernel=FILE] [--initrd=FILE|none]] [--store=STORE]",
+        .arguments =
+                "[--dry-run] [--plan=FILE | --image=DEVICE [--offset=PAGES]] [--kernel=FILE] [--initrd=FILE|none]] [--store=STORE]",
         .summary = N_("arm: the next power-on resumes from the image, once"),
         .options = N_("      --image=DEVICE  device, tag (UUID=...) or swap file that holds the image;\n"
                       "                      default: as the running kernel is set to use\n"

@@ -22,7 +22,16 @@
 #include "plan.h"
 #include "store-env.h"
 
-enum { OPTION_IMAGE = 256, OPTION_OFFSET, OPTION_KERNEL, OPTION_INITRD, OPTION_PLAN, OPTION_INITRAMFS, OPTION_UNMOUNT };
+enum {
+        OPTION_IMAGE = 256,
+        OPTION_OFFSET,
+        OPTION_KERNEL,
+        OPTION_INITRD,
+        OPTION_PLAN,
+        OPTION_INITRAMFS,
+        OPTION_UNMOUNT,
+        OPTION_HOOK
+};
 
 static const struct option options[] = {
         { "image", required_argument, NULL, OPTION_IMAGE },
@@ -31,6 +40,7 @@ static const struct option options[] = {
         { "initrd", required_argument, NULL, OPTION_INITRD },
         { "plan", required_argument, NULL, OPTION_PLAN },
         { "initramfs", required_argument, NULL, OPTION_INITRAMFS },
+        { "hook", required_argument, NULL, OPTION_HOOK },
         { "unmount", no_argument, NULL, OPTION_UNMOUNT },
         { "dry-run", no_argument, NULL, 'n' },
         { "help", no_argument, NULL, 'h' },
@@ -42,6 +52,8 @@ struct request {
         const char *plan;
         const char *initramfs;
         bool unmount, dry_run;
+        const char *hooks[PLAN_HOOKS_MAX];
+        unsigned int n_hooks;
 };
 
 /* The boot filesystem as the running system has it. */
@@ -215,9 +227,10 @@ static int release_boot(struct boot *b)
         if (r != EXIT_DONE)
                 return r;
         if (device_is_in_use(b->device))
-                r = refuse(_("%s: the boot filesystem is still mounted elsewhere (another mount point, or another mount "
-                             "namespace); unmount it there, or leave --unmount out"),
-                           b->device);
+                r = refuse(
+                        _("%s: the boot filesystem is still mounted elsewhere (another mount point, or another mount "
+                          "namespace); unmount it there, or leave --unmount out"),
+                        b->device);
         else if (fs_state(b->device, b->type, NULL) == FS_DIRTY)
                 r = refuse(_("%s: the boot filesystem is not clean after it was unmounted; check it (fsck %s)"),
                            b->device, b->device);
@@ -270,8 +283,8 @@ static int describe_boot(const struct bootfs *fs, struct plan *plan, struct boot
         strcpy(boot->type, fs->type);
         describe_fs(fs->device, path, &plan->boot);
         plan->boot_state = bootfs_why_not_writable(fs) || plan->boot.uuid[0] == '-' ? PLAN_BOOT_UNFIT
-                           : fs->mounted_here                                     ? PLAN_BOOT_RELEASED
-                                                                                  : PLAN_BOOT_HELD;
+                           : fs->mounted_here                                       ? PLAN_BOOT_RELEASED
+                                                                                    : PLAN_BOOT_HELD;
         return EXIT_DONE;
 }
 
@@ -338,6 +351,17 @@ static int settle_boot(const struct request *request, struct plan *plan, struct 
         return r;
 }
 
+static int list_hooks(const struct request *request, struct plan *plan)
+{
+        for (unsigned int i = 0; i < request->n_hooks; i++) {
+                if (strlen(request->hooks[i]) > PLAN_PATH_MAX)
+                        return refuse(_("--hook=%s: longer than the %d characters that a plan can hold"),
+                                      request->hooks[i], PLAN_PATH_MAX);
+                strcpy(plan->hooks[plan->n_hooks++], request->hooks[i]);
+        }
+        return EXIT_DONE;
+}
+
 static int write_plan(const struct request *request, const struct plan *plan)
 {
         _cleanup_free_ char *text = plan_format(plan);
@@ -394,6 +418,8 @@ static int prepare(const struct request *request)
         if (r == EXIT_DONE)
                 r = list_held(&plan);
         if (r == EXIT_DONE)
+                r = list_hooks(request, &plan);
+        if (r == EXIT_DONE)
                 r = write_plan(request, &plan);
         if (r != EXIT_DONE)
                 mount_again(&boot);
@@ -427,6 +453,13 @@ static int run(int argc, char *argv[])
                 case OPTION_INITRAMFS:
                         request.initramfs = optarg;
                         break;
+                case OPTION_HOOK:
+                        if (request.n_hooks == PLAN_HOOKS_MAX)
+                                return usage_error(_("--hook: at most %d times; 'hibctl prepare --help' shows how to "
+                                                     "call it"),
+                                                   PLAN_HOOKS_MAX);
+                        request.hooks[request.n_hooks++] = optarg;
+                        break;
                 case OPTION_UNMOUNT:
                         request.unmount = true;
                         break;
@@ -457,12 +490,15 @@ static int run(int argc, char *argv[])
 
 const struct command command_prepare = {
         .name = "prepare",
-        .arguments = "[--dry-run] [--unmount] [--plan=FILE] [--initramfs=FILE] [--image=DEVICE [--offset=PAGES]]\n"
+        .arguments = "[--dry-run] [--unmount] [--plan=FILE] [--initramfs=FILE] [--hook=...]\n"
+                     "       [--image=DEVICE [--offset=PAGES]]\n"
                      "       [--kernel=FILE] [--initrd=FILE|none]",
         .summary = N_("before the jump into a save kernel: check everything and write it a plan"),
         .options = N_("      --unmount         unmount the boot filesystem, so that the save kernel may write to it\n"
                       "      --plan=FILE       where to write the plan; default: /run/hibctl/plan\n"
                       "      --initramfs=FILE  put the plan into the save kernel's initramfs too, as /etc/hibctl/plan\n"
+                      "      --hook='NAME WORD...'\n"
+                      "                        arguments for the setup hook NAME in the save kernel; may be repeated\n"
                       "      --image=DEVICE    as for mark, and so:\n"
                       "      --offset=PAGES\n"
                       "      --kernel=FILE\n"

@@ -260,7 +260,8 @@ static void print_as_json(const struct situation *s)
         add_text(o, "reason", verdict_reason_name(s->judgement.reason));
         add_text(o, "words", first);
         json_object_object_add(o, "grub_asks", json_object_new_boolean(s->request.asks));
-        add_text(o, "source", s->judgement.source < N_SOURCES ? source_kind_name(s->sources[s->judgement.source].kind) : NULL);
+        add_text(o, "source",
+                 s->judgement.source < N_SOURCES ? source_kind_name(s->sources[s->judgement.source].kind) : NULL);
         for (size_t i = 0; i < N_STORES; i++)
                 json_object_object_add(places, stores[i]->name, store_json(s, i));
         json_object_object_add(o, "stores", places);

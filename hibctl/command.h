@@ -19,8 +19,8 @@ struct command {
         int (*run)(int argc, char *argv[]); /* argv[0] is the name; returns an exit status */
 };
 
-extern const struct command command_status, command_mark, command_cancel, command_settle, command_setup, command_prepare,
-        command_env;
+extern const struct command command_status, command_mark, command_cancel, command_settle, command_setup,
+        command_prepare, command_locate, command_resume, command_env;
 
 /* Prints the help of one command. */
 void print_command_help(const struct command *command);

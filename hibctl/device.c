@@ -9,6 +9,7 @@
 #include <fcntl.h>
 #include <linux/fiemap.h>
 #include <linux/fs.h>
+#include <stddef.h>
 #include <string.h>
 #include <strings.h>
 #include <sys/ioctl.h>
@@ -107,14 +108,14 @@ unsigned int device_layers(dev_t dev)
         return layers(dev, 0);
 }
 
-static void lookup(blkid_probe pr, const char *name, char out[UUID_TEXT_MAX])
+static void lookup(blkid_probe pr, const char *name, char *out, size_t size)
 {
         const char *value;
         size_t len;
 
         out[0] = '\0';
         /* LEN counts the terminating NUL. */
-        if (blkid_probe_lookup_value(pr, name, &value, &len) == 0 && len <= UUID_TEXT_MAX)
+        if (blkid_probe_lookup_value(pr, name, &value, &len) == 0 && len <= size)
                 memcpy(out, value, len);
 }
 
@@ -126,7 +127,7 @@ int device_get_tags(const char *path, const char *const types[], struct device_t
         if (!pr)
                 return errno ? -errno : -EIO;
         blkid_probe_enable_superblocks(pr, 1);
-        blkid_probe_set_superblocks_flags(pr, BLKID_SUBLKS_TYPE | BLKID_SUBLKS_UUID);
+        blkid_probe_set_superblocks_flags(pr, BLKID_SUBLKS_TYPE | BLKID_SUBLKS_UUID | BLKID_SUBLKS_LABEL);
         if (types)
                 blkid_probe_filter_superblocks_type(pr, BLKID_FLTR_ONLYIN, (char **)types);
         blkid_probe_enable_partitions(pr, !types);
@@ -135,9 +136,11 @@ int device_get_tags(const char *path, const char *const types[], struct device_t
         int r = blkid_do_safeprobe(pr);
         tags->ambiguous = r == -2;
         if (r == 0) {
-                lookup(pr, "TYPE", tags->type);
-                lookup(pr, "UUID", tags->uuid);
-                lookup(pr, "PART_ENTRY_UUID", tags->part_uuid);
+                lookup(pr, "TYPE", tags->type, sizeof(tags->type));
+                lookup(pr, "UUID", tags->uuid, sizeof(tags->uuid));
+                lookup(pr, "LABEL", tags->label, sizeof(tags->label));
+                lookup(pr, "PART_ENTRY_UUID", tags->part_uuid, sizeof(tags->part_uuid));
+                lookup(pr, "PART_ENTRY_NAME", tags->part_label, sizeof(tags->part_label));
         }
         blkid_free_probe(pr);
         return r == -1 ? -EIO : 0;
@@ -161,8 +164,27 @@ static char *next_partition(char **text)
         return NULL;
 }
 
+/* A tag by which a device is looked for: where its value is in struct device_tags. */
+static const struct tag_kind {
+        const char *name; /* with its "=" */
+        size_t at;
+        bool any_case; /* hexadecimal digits */
+} tag_kinds[] = {
+        { "UUID=", offsetof(struct device_tags, uuid), true },
+        { "PARTUUID=", offsetof(struct device_tags, part_uuid), true },
+        { "LABEL=", offsetof(struct device_tags, label), false },
+        { "PARTLABEL=", offsetof(struct device_tags, part_label), false },
+};
+
+static bool has_value(const struct device_tags *tags, const struct tag_kind *kind, const char *wanted)
+{
+        const char *value = (const char *)tags + kind->at;
+
+        return (kind->any_case ? strcasecmp(value, wanted) : strcmp(value, wanted)) == 0;
+}
+
 /* Counts the devices that carry WANTED; *PATH, if PATH is given, is the first. */
-static int scan(const char *wanted, bool part, const char *const types[], char **path)
+static int scan(const struct tag_kind *kind, const char *wanted, const char *const types[], char **path)
 {
         _cleanup_free_ char *text = NULL;
         struct device_tags tags;
@@ -171,8 +193,7 @@ static int scan(const char *wanted, bool part, const char *const types[], char *
         if (read_whole_file("/proc/partitions", 1024 * 1024, &text) < 0)
                 return 0;
         for (char *rest = text, *node; (node = next_partition(&rest)); free(node)) {
-                if (device_get_tags(node, types, &tags) < 0 ||
-                    strcasecmp(part ? tags.part_uuid : tags.uuid, wanted) != 0)
+                if (device_get_tags(node, types, &tags) < 0 || !has_value(&tags, kind, wanted))
                         continue;
                 if (n++ == 0 && path)
                         *path = xstrdup(node);
@@ -182,52 +203,45 @@ static int scan(const char *wanted, bool part, const char *const types[], char *
 
 int device_count_uuid(const char *uuid, const char *const types[])
 {
-        return scan(uuid, /* part= */ false, types, NULL);
-}
-
-static int find_by_other_tag(const char *tag, char **path)
-{
-        blkid_cache cache = NULL;
-
-        /* A cache file may be old or, in an initramfs, of another system: look at the devices themselves. */
-        if (blkid_get_cache(&cache, "/dev/null") != 0)
-                return -ENOMEM;
-        *path = blkid_evaluate_tag(tag, NULL, &cache);
-        blkid_put_cache(cache);
-        return *path ? 0 : -ENODEV;
+        return scan(&tag_kinds[0], uuid, types, NULL);
 }
 
 /* fstab may have UUID="...". */
-static void unquote(const char *value, char out[UUID_TEXT_MAX])
+static void unquote(const char *value, char out[LABEL_TEXT_MAX])
 {
         size_t len = strlen(value);
         bool quoted = len >= 2 && value[0] == '"' && value[len - 1] == '"';
 
-        snprintf(out, UUID_TEXT_MAX, "%.*s", (int)(quoted ? len - 2 : len), value + quoted);
+        snprintf(out, LABEL_TEXT_MAX, "%.*s", (int)(quoted ? len - 2 : len), value + quoted);
 }
 
-int device_find(const char *tag, char **path)
+static int find_by_tag(const struct tag_kind *kind, const char *value, char **path)
 {
-        bool part = strncmp(tag, "PARTUUID=", 9) == 0;
+        char wanted[LABEL_TEXT_MAX];
         int n;
 
-        *path = NULL;
-        if (tag[0] == '/') {
-                *path = xstrdup(tag);
-                return 0;
-        }
-        if (!part && strncmp(tag, "UUID=", 5) != 0)
-                return find_by_other_tag(tag, path);
-        char wanted[UUID_TEXT_MAX];
-        unquote(strchr(tag, '=') + 1, wanted);
-        if (!wanted[0]) /* or every device without a UUID would do */
+        unquote(value, wanted);
+        if (!wanted[0]) /* or every device without one would do */
                 return -ENODEV;
-        n = scan(wanted, part, NULL, path);
+        n = scan(kind, wanted, NULL, path);
         if (n <= 1)
                 return n == 1 ? 0 : -ENODEV;
         free(*path);
         *path = NULL;
         return -ENOTUNIQ;
+}
+
+int device_find(const char *tag, char **path)
+{
+        *path = NULL;
+        if (tag[0] == '/') {
+                *path = xstrdup(tag);
+                return 0;
+        }
+        for (size_t i = 0; i < ELEMENTS(tag_kinds); i++)
+                if (strncmp(tag, tag_kinds[i].name, strlen(tag_kinds[i].name)) == 0)
+                        return find_by_tag(&tag_kinds[i], tag + strlen(tag_kinds[i].name), path);
+        return -ENODEV;
 }
 
 int device_number(const char *path, dev_t *dev)

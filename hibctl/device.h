@@ -11,6 +11,7 @@
 #include <sys/types.h>
 
 #define UUID_TEXT_MAX 64
+#define LABEL_TEXT_MAX 300 /* btrfs allows 255 bytes, a GPT 72 */
 
 /* What stands between a block device and the hardware, at any depth, as far as it matters to a boot loader: bits. 0 is
  * a plain disk, partition or loop device, which GRUB reads and writes. */
@@ -26,6 +27,8 @@ struct device_tags {
         char type[UUID_TEXT_MAX];
         char uuid[UUID_TEXT_MAX];
         char part_uuid[UUID_TEXT_MAX];
+        char label[LABEL_TEXT_MAX];
+        char part_label[LABEL_TEXT_MAX];
         bool ambiguous; /* several signatures: what it is cannot be told */
 };
 
@@ -38,9 +41,9 @@ unsigned int device_layers(dev_t dev);
  * that a device is ambiguous, but takes some hundred reads. 0 or a negative errno. */
 int device_get_tags(const char *path, const char *const types[], struct device_tags *tags);
 
-/* Finds a device by "UUID=...", "PARTUUID=...", "LABEL=...", "PARTLABEL=..." or a path. 0 or a negative errno: -ENODEV
- * if there is none, -ENOTUNIQ if a UUID is on more than one device, which a boot loader could not tell apart. The
- * caller frees *PATH. */
+/* Finds a device by "UUID=...", "PARTUUID=...", "LABEL=...", "PARTLABEL=..." or a path. Looks at the devices
+ * themselves: a cache file may be old or, in an initramfs, of another system. 0 or a negative errno: -ENODEV if there
+ * is none, -ENOTUNIQ if it is on more than one device, which nobody could tell apart. The caller frees *PATH. */
 int device_find(const char *tag, char **path);
 
 /* How many block devices carry UUID as one of TYPES. */

@@ -9,7 +9,8 @@
 #include <sys/types.h>
 
 /* Names of what keeps the filesystem DEV, mounted on MOUNT_POINT, from being unmounted, as far as /proc tells: programs
- * with their process numbers, and what is mounted below; at most a handful. The caller frees; "" if nothing was found. */
+ * with their process numbers, and what is mounted below; at most a handful. The caller frees; "" if nothing was found.
+ */
 char *holders_of(dev_t dev, const char *mount_point);
 
 #endif

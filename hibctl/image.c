@@ -364,6 +364,19 @@ enum image_state target_look_at_image(const struct mark *mark, struct image_head
         }
 }
 
+bool target_same_area(const struct mark *a, const struct mark *b)
+{
+        _cleanup_free_ char *path_a = NULL, *path_b = NULL;
+        dev_t dev_a, dev_b;
+
+        if (a->offset != b->offset)
+                return false;
+        if (strcmp(a->image, b->image) == 0)
+                return true;
+        return device_find(a->image, &path_a) == 0 && device_find(b->image, &path_b) == 0 &&
+               device_number(path_a, &dev_a) == 0 && device_number(path_b, &dev_b) == 0 && dev_a == dev_b;
+}
+
 /* ---- discarding ---- */
 
 int target_discard_image(const struct mark *mark)

@@ -17,7 +17,8 @@
 struct globals globals = { .root = "" };
 
 static const struct command *const commands[] = {
-        &command_status, &command_mark, &command_cancel, &command_settle, &command_setup, &command_prepare, &command_env,
+        &command_status,  &command_mark,   &command_cancel, &command_settle, &command_setup,
+        &command_prepare, &command_locate, &command_resume, &command_env,
 };
 
 enum { OPTION_ROOT = 256, OPTION_JSON };

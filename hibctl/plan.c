@@ -148,6 +148,23 @@ static int parse_held(char *text, struct plan *plan)
         return plan->n_held < PLAN_HELD_MAX ? parse_fs(text, &plan->held[plan->n_held++]) : -EINVAL;
 }
 
+static bool is_hook_char(char c)
+{
+        return c >= ' ' && c < 0x7f;
+}
+
+/* A name and at least one word. */
+static int parse_hook(char *text, struct plan *plan)
+{
+        const char *space = strchr(text, ' ');
+
+        if (plan->n_hooks == PLAN_HOOKS_MAX || !space || space == text || !space[1] ||
+            !is_made_of(text, PLAN_PATH_MAX, is_hook_char))
+                return -EINVAL;
+        strcpy(plan->hooks[plan->n_hooks++], text);
+        return 0;
+}
+
 /* ---- the text ---- */
 
 /* The lines behind the first, in their order. */
@@ -156,9 +173,9 @@ static const struct {
         int (*parse)(char *text, struct plan *plan);
         bool often; /* 0 to many times, else once */
 } lines[] = {
-        { "machine ", parse_machine, false },    { "mark ", parse_mark, false },
-        { "image-size ", parse_size, false },    { "bootbits ", parse_bootbits, false },
-        { "boot ", parse_boot, false },          { "held ", parse_held, true },
+        { "machine ", parse_machine, false },   { "mark ", parse_mark, false }, { "image-size ", parse_size, false },
+        { "bootbits ", parse_bootbits, false }, { "boot ", parse_boot, false }, { "held ", parse_held, true },
+        { "hook ", parse_hook, true },
 };
 
 /* The text of the next line, cut out of *REST, if it has KEY; else NULL, and *REST stays. */
@@ -225,6 +242,8 @@ char *plan_format(const struct plan *plan)
                 fputs("held ", out);
                 put_fs(out, &plan->held[i]);
         }
+        for (unsigned int i = 0; i < plan->n_hooks; i++)
+                fprintf(out, "hook %s\n", plan->hooks[i]);
         if (fflush(out) == 0)
                 fprintf(out, "crc %08" PRIx32 "\n", crc32(text, size));
         if (fclose(out) == 0 && plan_parse(text, size, &check) == 0)
@@ -239,22 +258,25 @@ int plan_read(const char *file, struct plan *plan)
         ssize_t n = read_whole_file(file, PLAN_SIZE_MAX, &text);
 
         if (n < 0)
-                return refuse(_("%s: cannot read the plan: %s; make one with 'hibctl prepare' in the system that goes to "
-                                "sleep"),
-                              file, strerror((int)-n));
+                return refuse(
+                        _("%s: cannot read the plan: %s; make one with 'hibctl prepare' in the system that goes to "
+                          "sleep"),
+                        file, strerror((int)-n));
         switch (plan_parse(text, (size_t)n, plan)) {
         case 0:
                 return EXIT_DONE;
         case -EPROTO:
-                return refuse(_("%s: the plan is of another version of hibctl; use the same one in the system that goes "
-                                "to sleep and in the save kernel"),
-                              file);
+                return refuse(
+                        _("%s: the plan is of another version of hibctl; use the same one in the system that goes "
+                          "to sleep and in the save kernel"),
+                        file);
         case -EBADMSG:
                 return refuse(_("%s: the plan is cut or damaged: its checksum is wrong; make it anew with 'hibctl "
                                 "prepare'"),
                               file);
         default:
-                return refuse(_("%s: not a plan that this version understands; make it anew with 'hibctl prepare'"), file);
+                return refuse(_("%s: not a plan that this version understands; make it anew with 'hibctl prepare'"),
+                              file);
         }
 }
 

@@ -14,6 +14,7 @@
  *                         mounted; "released", it has not; "unfit", GRUB could not consume a mark there
  *   held UUID TYPE WHERE  0 to PLAN_HELD_MAX lines: each filesystem on a block device that the sleeping system has
  *                         mounted; UUID may be "-"; WHERE as in /proc/self/mountinfo
+ *   hook NAME WORD...     0 to PLAN_HOOKS_MAX lines: arguments for the setup hook NAME
  *   crc XXXXXXXX          CRC-32 (zlib's) of all bytes before this line, 8 hexadecimal digits
  */
 #ifndef HIBCTL_PLAN_H
@@ -26,6 +27,7 @@
 
 #define PLAN_SIZE_MAX 65536 /* bytes */
 #define PLAN_HELD_MAX 100
+#define PLAN_HOOKS_MAX 32
 #define PLAN_UUID_MAX 36
 #define PLAN_TYPE_MAX 16
 #define PLAN_PATH_MAX 255
@@ -50,6 +52,8 @@ struct plan {
         struct plan_fs boot;
         unsigned int n_held;
         struct plan_fs held[PLAN_HELD_MAX];
+        unsigned int n_hooks;
+        char hooks[PLAN_HOOKS_MAX][PLAN_PATH_MAX + 1]; /* name and words, single spaces between */
 };
 
 /* Takes SIZE bytes at TEXT apart. 0 or a negative errno: -EBADMSG if the checksum is wrong or the text is cut,

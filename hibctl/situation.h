@@ -22,7 +22,7 @@ struct situation {
         struct grub_request request;      /* what grub.cfg asks for; .device is judged at AT_CONFIGURED */
         enum image_state seen[N_SOURCES]; /* of the image, also where the boot loader cannot look */
         struct source sources[N_SOURCES];
-        char *devices[N_SOURCES];         /* node of the image's device, or NULL; owned */
+        char *devices[N_SOURCES]; /* node of the image's device, or NULL; owned */
         struct judgement judgement;
         bool blind; /* something that decides could not be seen: the judgement may be wrong */
 };

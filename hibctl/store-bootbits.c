@@ -122,10 +122,7 @@ static const char *why_not_writable(void)
 /* A mark that names another area than the one that it is in is a copy: nothing to go by. */
 static bool names_this_area(const struct mark *mark)
 {
-        _cleanup_free_ char *device = NULL;
-
-        return mark->empty || (mark->offset == bits.area->offset && mark->page_size == bits.area->page_size &&
-                               device_find(mark->image, &device) == 0 && strcmp(device, bits.device) == 0);
+        return mark->empty || (mark->page_size == bits.area->page_size && target_same_area(mark, bits.area));
 }
 
 static int bits_read(struct reading *out)
@@ -159,9 +156,8 @@ static int check_writable(void)
         const char *why;
 
         if (!bits.area)
-                return no_store(
-                        _("grub.cfg names no resume device, so GRUB would not look at boot bits; set "
-                          "GRUB_HIBCTL_RESUME in /etc/default/grub and run update-grub"));
+                return no_store(_("grub.cfg names no resume device, so GRUB would not look at boot bits; set "
+                                  "GRUB_HIBCTL_RESUME in /etc/default/grub and run update-grub"));
         if (bits.error == -ENOTUNIQ)
                 return refuse(_("%s: more than one device carries it; give the copy a new UUID (swaplabel -U)"),
                               bits.area->image);
@@ -169,7 +165,8 @@ static int check_writable(void)
                 return no_store(_("%s: the device of the swap area is not there; attach it"), bits.area->image);
         why = why_not_writable();
         if (why)
-                return no_store(_("%s: no mark in the boot bits at byte %" PRIu64 ": %s"), bits.device, bits.start, why);
+                return no_store(_("%s: no mark in the boot bits at byte %" PRIu64 ": %s"), bits.device, bits.start,
+                                why);
         return EXIT_DONE;
 }
 
