@@ -46,9 +46,10 @@ struct outcome {
         bool done;
         const char *words;  /* translated, or NULL */
         const char *reason; /* translated, or NULL */
+        enum verdict_reason was;
 };
 
-static void report(const struct outcome *outcome, const struct situation *s)
+static void report(const struct outcome *outcome)
 {
         struct json_object *o;
 
@@ -60,7 +61,7 @@ static void report(const struct outcome *outcome, const struct situation *s)
                 return;
         o = json_object_new_object();
         json_object_object_add(o, outcome->what, json_object_new_boolean(outcome->done));
-        add_text(o, "was", verdict_reason_name(s->judgement.reason));
+        add_text(o, "was", verdict_reason_name(outcome->was));
         print_json(o);
 }
 
@@ -95,7 +96,7 @@ static int cancel_mark(const struct situation *s, struct outcome *outcome)
 {
         int r, image = EXIT_NOTHING;
 
-        *outcome = (struct outcome){ .what = "cancelled", .done = is_marked(s) };
+        *outcome = (struct outcome){ .what = "cancelled", .done = is_marked(s), .was = s->judgement.reason };
         /* The image first: if that fails, the mark still tells of it. */
         if (discard) {
                 image = discard_image(s);
@@ -111,15 +112,26 @@ static int cancel_mark(const struct situation *s, struct outcome *outcome)
         return r;
 }
 
+/* Of the mark alone, by what can be seen from here. */
+static enum verdict_reason what_it_was(const struct situation *s)
+{
+        struct source env = s->sources[AT_ENV];
+        struct judgement judgement;
+
+        env.image = s->seen[AT_ENV];
+        verdict_judge(&env, 1, &judgement);
+        return judgement.reason;
+}
+
 static int settle_mark(const struct situation *s, struct outcome *outcome)
 {
-        *outcome = (struct outcome){ .what = "cleared", .done = situation_is_spent(s) };
+        *outcome = (struct outcome){ .what = "cleared", .done = situation_is_spent(s), .was = what_it_was(s) };
         if (outcome->done || is_marked(s)) {
                 outcome->words = outcome->done ? _("cleared")
-                                 : s->judgement.reason == REASON_TRIED
+                                 : outcome->was == REASON_TRIED
                                          ? _("left alone ('hibctl cancel --discard-image' gives the session up)")
                                          : _("left alone");
-                outcome->reason = _(verdict_reason_text(s->judgement.reason));
+                outcome->reason = _(verdict_reason_text(outcome->was));
         }
         return outcome->done ? write_empty() : EXIT_NOTHING;
 }
@@ -143,7 +155,7 @@ static int with_situation(int (*act)(const struct situation *s, struct outcome *
         if (closed != EXIT_DONE && (r == EXIT_DONE || r == EXIT_NOTHING))
                 r = closed;
         if (r == EXIT_DONE || r == EXIT_NOTHING)
-                report(&outcome, &s);
+                report(&outcome);
         return r;
 }
 

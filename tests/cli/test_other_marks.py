@@ -150,6 +150,27 @@ def test_hint(machine, scratch, other, put, state, image, reason, spent):
         assert after == before
 
 
+@pytest.mark.parametrize("state,image,words", [
+    ("armed", "present", "left alone: a hibernated session is marked and its image is there"),
+    ("armed", "gone", "cleared: the mark is stale"),
+    ("taken", "present", "left alone ('hibctl cancel --discard-image' gives the session up): one attempt"),
+    ("taken", "gone", "cleared: the mark was used already"),
+])
+def test_settle_tells_of_a_hint_what_is_seen_here(machine, scratch, other, put, state, image, words):
+    """Not what the boot loader would say, which cannot look."""
+    put(state=state, verify="hint")
+    IMAGES[image](other)
+    assert words in machine("settle").err
+
+
+def test_settle_tells_of_the_mark(machine, put):
+    """Not of an image on another device, about which it does nothing."""
+    machine.swap.put_image()
+    put()
+    result = machine("--json", "settle").done()
+    assert "cleared: the mark is stale" in result.err and result.json() == {"cleared": True, "was": "stale"}, result
+
+
 def test_hint_without_its_kernel(machine, put):
     """The mark is believed, not the kernel: that can be seen."""
     put(verify="hint", kernel="/boot/not-there")
