@@ -2,11 +2,15 @@
 # Copyright (C) 2026 The hibctl authors
 """Several processes at once, and other programs that take no lock."""
 
+import contextlib
+import fcntl
 import os
+import select
 import signal
 import subprocess
 import threading
 import time
+from pathlib import Path
 
 import pytest
 
@@ -218,3 +222,101 @@ def test_signals_at_work(make, name):
     assert envblock.without_slot(block) == envblock.without_slot(empty)
     assert envblock.state(block) in ("none", "armed")
     assert running.returncode != 0 or envblock.state(block) == "armed"
+
+
+@pytest.mark.parametrize("name", ["INT", "TERM", "HUP", "QUIT"])
+def test_signal_between_two_writes(make, name):
+    """To reserve the slot shifts what was in the first sector into the second: asked to end after one of the two is
+    written, it writes the other too."""
+    machine = make()
+    before = [(b"saved_entry", b"s" * 200), (b"next_entry", b"n" * 100)]
+    machine.put_block(envblock.make(before))
+    inject = ["strace", "-f", "-qq", "-o", "/dev/null", "-e", "trace=pwrite64", "-e", f"inject=pwrite64:signal={name}:when=1"]
+    result = machine("setup", prefix=inject)
+    assert result.status == -getattr(signal, f"SIG{name}"), result
+    assert machine.grub_reads() == envblock.make([(envblock.NAME, envblock.EMPTY), *before])
+    assert is_writable(machine.root)
+
+
+# ---- children that outlive the tool ----
+
+
+def children(process):
+    return [int(child) for child in Path(f"/proc/{process}/task/{process}/children").read_text().split()]
+
+
+def state(process):
+    """The kernel's letter for what a process does, or None."""
+    try:
+        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0]
+    except OSError:
+        return None
+
+
+def wait_for(what, seconds=10):
+    """The first true value that WHAT returns."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        with contextlib.suppress(OSError):  # the process is not there yet
+            if found := what():
+                return found
+        time.sleep(0.01)
+    raise AssertionError(f"nothing came in {seconds} seconds")
+
+
+def assert_nobody_is_kept(running, lock):
+    """Whoever reads the tool's output sees its end, and whoever wants its lock gets it."""
+    for stream in (running.stdout, running.stderr):
+        ready, _, _ = select.select([stream], [], [], 5)
+        assert ready, "the output does not end"
+        while os.read(stream.fileno(), 4096):
+            ready, _, _ = select.select([stream], [], [], 5)
+            assert ready, "the output does not end"
+        stream.close()
+    fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+def test_canary_keeps_nobody(machine):
+    """The child that asks whether the filesystem is frozen hangs until somebody thaws it, and cannot be killed."""
+    machine.scratch.thaw_at_end(machine.root)
+    run("fsfreeze", "-f", machine.root)
+    running = subprocess.Popen([*rig.OWN_LOCK, *machine.tool.argv("mark", root=machine.root)], stdout=subprocess.PIPE,
+                               stderr=subprocess.PIPE)
+    canary, = wait_for(lambda: [child for child in children(running.pid) if state(child) == "D"])
+    with open(f"/proc/{running.pid}/root/run/hibctl.lock", "rb") as lock:
+        with pytest.raises(BlockingIOError):
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        running.kill()
+        running.wait(10)
+        try:
+            assert state(canary) == "D", "it does not hang, so this proves nothing"
+            assert_nobody_is_kept(running, lock)
+        finally:
+            run("fsfreeze", "-u", machine.root, check=False)
+
+
+@pytest.mark.slow
+def test_watchdog_keeps_nobody(make):
+    """The child that is there to thaw outlives a tool that was killed, and here it takes its time."""
+    machine = make("xfs")
+    machine("setup").done()
+    number = thaw_number(machine)
+    machine("cancel").done()
+    machine.scratch.thaw_at_end(machine.root)
+    # Without -f: strace ends with the tool, and does not hold the output either.
+    strace = ["strace", "-qq", "-o", "/dev/null", "-e", "trace=ioctl", "-e", f"inject=ioctl:delay_enter=4000000:when={number}"]
+    running = subprocess.Popen([*rig.OWN_LOCK, *strace, *machine.tool.argv("mark", root=machine.root)],
+                               stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    tool, watchdog = wait_for(lambda: [(tool, child) for tool in children(running.pid) for child in children(tool)
+                                       if os.getsid(child) == child])[0]
+    time.sleep(1)
+    with open(f"/proc/{running.pid}/root/run/hibctl.lock", "rb") as lock:
+        os.kill(watchdog, signal.SIGSTOP)
+        try:
+            os.kill(tool, signal.SIGKILL)
+            running.wait(20)
+            assert state(watchdog) == "T"
+            assert_nobody_is_kept(running, lock)
+        finally:
+            os.kill(watchdog, signal.SIGCONT)
+    assert is_writable(machine.root), "it has not thawed"
