@@ -6,8 +6,10 @@ import hashlib
 import os
 import re
 import shutil
+import struct
 import subprocess
 import time
+import uuid
 from pathlib import Path
 
 import pytest
@@ -194,6 +196,55 @@ def test_other_signs_of_dirt(unmounted, field, value, width):
     before = digest(machine)
     machine("mark").says_no(3, machine.fs.device, "fsck")
     assert digest(machine) == before
+
+
+# ---- filesystems on which GRUB cannot write ----
+
+
+def tries_to_mount(machine, *argv):
+    """What the tool says, and whether it has tried to mount anything."""
+    log = machine.scratch.path / "mounts"
+    result = machine(*argv, prefix=["strace", "-f", "-qq", "-o", log, "-e", "trace=mount,fsmount,move_mount,fsopen,unshare"])
+    return result, log.read_text()
+
+
+def other_superblock(scratch, kind):
+    """The device and UUID of a filesystem that need not be one that this kernel can mount."""
+    if kind == "btrfs":
+        filesystem = rig.Filesystem(scratch, kind, "other")
+        return filesystem.device, filesystem.uuid
+    number = uuid.uuid4()
+    image = scratch.image("other", rig.MIB)
+    device = scratch.loop(image)
+    rig.write_device(device, 1024, struct.pack("<IHH", 0xF2F52010, 1, 16).ljust(108, b"\0") + number.bytes)
+    return device, str(number)
+
+
+@pytest.mark.parametrize("kind", ["btrfs", "f2fs"])
+def test_filesystem_that_grub_cannot_write_is_not_mounted_for_it(make, scratch, kind):
+    """Mounting changes it, and nothing could come of that."""
+    machine = make(layout="fstab")
+    device, number = other_superblock(scratch, kind)
+    machine.write("etc/fstab", f"UUID={number} /boot {kind} defaults 0 2\n")
+    before = Path(device).read_bytes()
+    for argv in (["mark"], ["setup"], ["cancel"], ["settle"], ["env", "set", "a=b"]):
+        result, mounts = tries_to_mount(machine, *argv)
+        result.says_no(4, device, kind)
+        assert mounts == "", argv
+    assert Path(device).read_bytes() == before and os.listdir(machine.root / "boot") == []
+
+
+def test_btrfs_can_be_looked_at(make):
+    machine = make("btrfs", layout="fstab")
+    with machine.mounted():
+        machine.block.write_bytes(envblock.make([(envblock.NAME, envblock.EMPTY), (b"a", b"1")]))
+    before = digest(machine)
+    told = machine.env()
+    assert (told["status"], told["writable"]) == ("valid", False) and "btrfs" in told["why_not_writable"]
+    machine("mark", "--dry-run").says_no(4, "btrfs")
+    assert b"a=1" in machine("env", "list").done().out
+    assert digest(machine) == before
+    assert_let_go(machine)
 
 
 def test_ambiguous_filesystem_is_refused(unmounted):
