@@ -8,6 +8,7 @@ import re
 import shutil
 import struct
 import subprocess
+import sys
 import time
 import uuid
 from pathlib import Path
@@ -15,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from . import envblock, rig
-from .rig import is_mounted, run
+from .rig import is_mounted, mount_points, run
 
 
 @pytest.fixture(params=["ext2", "ext4", "ext4-4k", "xfs"])
@@ -368,3 +369,57 @@ def test_not_root_sees_that_it_cannot_see(unmounted):
     machine.swap.put_image()
     result = machine("--json", "status", prefix=rig.AS_NOBODY)
     assert result.status != 0 and result.json()["verdict"] not in ("normal", "resume"), result
+
+
+# ---- an automount, as systemd makes it of x-systemd.automount and for the EFI partition ----
+
+# In a process group of its own: the kernel lets that one see what lies under the mount.
+AUTOMOUNTER = """
+import ctypes, fcntl, os, struct, subprocess, sys
+device, folder = sys.argv[1:]
+reader, writer = os.pipe()
+libc = ctypes.CDLL(None, use_errno=True)
+options = f"fd={writer},pgrp={os.getpgrp()},minproto=5,maxproto=5,direct".encode()
+if libc.mount(b"automounter", folder.encode(), b"autofs", 0, options) != 0:
+    sys.exit(os.strerror(ctypes.get_errno()))
+os.close(writer)
+root = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+print("ready", flush=True)
+while packet := os.read(reader, 304):
+    kind, token = struct.unpack_from("iI", packet, 4)
+    done = subprocess.run(["mount", "-i", device, folder])
+    fcntl.ioctl(root, 0x9360 if done.returncode == 0 else 0x9361, token)  # AUTOFS_IOC_READY, AUTOFS_IOC_FAIL
+"""
+
+
+@pytest.fixture
+def automounted(unmounted):
+    """The boot filesystem is mounted by the first who looks at it."""
+    boot = unmounted.root / "boot"
+    daemon = subprocess.Popen([sys.executable, "-c", AUTOMOUNTER, unmounted.fs.device, boot], start_new_session=True,
+                              stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    if daemon.stdout.readline() != b"ready\n":
+        pytest.skip(f"no autofs here: {daemon.communicate()[1].decode()}")
+    yield unmounted
+    for _ in range(2):
+        run("umount", "--lazy", boot, check=False)
+    daemon.kill()
+    daemon.communicate(timeout=10)
+    unmounted.fs.wait_until_unused()
+
+
+@pytest.mark.parametrize("argv", [["mark"], ["status"], ["setup", "--remove"], ["env", "set", "a=b"]], ids=" ".join)
+def test_automount(automounted, argv):
+    """What is mounted changes while the tool looks."""
+    machine = automounted
+    boot = machine.root / "boot"
+    assert mount_points().count(str(boot)) == 1, "the test has triggered it itself"
+    result = machine("--json", *argv)
+    assert mount_points().count(str(boot)) == 2
+    assert result.status == (2 if argv == ["status"] else 0), result
+    if argv == ["status"]:
+        assert result.json()["stores"]["env"]["writable"] is True
+    else:
+        block = machine.grub_reads()
+        assert envblock.state(block) == {"mark": "armed", "env": "none"}.get(argv[0])
+        assert (b"a=b" in block) == (argv[0] == "env")
