@@ -8,7 +8,7 @@ import re
 
 import pytest
 
-from . import envblock
+from . import envblock, rig
 from .rig import is_writable, run
 
 HELD = ["ext2", "ext3", "ext4", "ext4-4k", "ext4-nojournal", "xfs"]
@@ -200,6 +200,17 @@ def test_stale_pages_where_nothing_goes_past_them(stale, kind, command, state):
     machine(command, prefix=refuse).done()
     opens = re.findall("O_DIRECT|INJECTED", (machine.scratch.path / "log").read_text())
     assert opens and opens == ["O_DIRECT", "INJECTED"] * (len(opens) // 2), "the fault was not where it should be"
+    assert_kept(machine, state)
+
+
+@pytest.mark.parametrize("command,state", [("status", "taken"), ("mark", "armed"), ("settle", "none")])
+def test_stale_pages_where_data_goes_through_the_journal(stale, command, state):
+    """There O_DIRECT is accepted and means nothing."""
+    rig.FILESYSTEMS["ext4-data"] = (16 * rig.MIB, ["sh", "-c", 'mkfs.ext4 -q -b 4096 "$@" && tune2fs -o journal_data "$3"', "sh"])
+    machine = stale("ext4-data")
+    told = machine("--json", command).done().json()
+    if command == "status":
+        assert told["reason"] == "spent", "it is told what the kernel remembers, not what GRUB has left"
     assert_kept(machine, state)
 
 
