@@ -193,7 +193,7 @@ def test_watchdog_thaws(make):
     machine("cancel").done()
     before = machine.grub_reads()
     machine.scratch.thaw_at_end(machine.root)
-    running = held_up_mark(machine, "ioctl", number, 13)
+    running = held_up_mark(machine, "ioctl", number, 18)
     time.sleep(2)
     writer = subprocess.Popen(["sh", "-c", 'echo x >"$0"', machine.root / "file"])
     with pytest.raises(subprocess.TimeoutExpired):
