@@ -64,9 +64,10 @@ struct outcome {
         bool done;
         const char *words;  /* translated, or NULL */
         const char *reason; /* translated, or NULL */
+        enum verdict_reason was;
 };
 
-static void report(const struct outcome *outcome, const struct situation *s)
+static void report(const struct outcome *outcome)
 {
         struct json_object *o;
 
@@ -78,7 +79,7 @@ static void report(const struct outcome *outcome, const struct situation *s)
                 return;
         o = json_object_new_object();
         json_object_object_add(o, outcome->what, json_object_new_boolean(outcome->done));
-        add_text(o, "was", verdict_reason_name(s->judgement.reason));
+        add_text(o, "was", verdict_reason_name(outcome->was));
         print_json(o);
 }
 
@@ -114,7 +115,7 @@ static int cancel_mark(const struct situation *s, struct outcome *outcome)
 {
         int r, image = EXIT_NOTHING;
 
-        *outcome = (struct outcome){ .what = "cancelled", .done = is_any_marked(s) };
+        *outcome = (struct outcome){ .what = "cancelled", .done = is_any_marked(s), .was = s->judgement.reason };
         /* The image first: if that fails, the mark still tells of it. */
         if (discard) {
                 image = discard_image(s);
@@ -130,17 +131,34 @@ static int cancel_mark(const struct situation *s, struct outcome *outcome)
         return r;
 }
 
+/* Of the marks alone in which WHICH finds something, by what can be seen from here. */
+static enum verdict_reason what_it_was(const struct situation *s, bool (*which)(const struct situation *s, size_t at))
+{
+        struct source sources[N_STORES];
+        struct judgement judgement;
+        size_t n = 0;
+
+        for (size_t i = 0; i < N_STORES; i++)
+                if (which(s, i)) {
+                        sources[n] = s->sources[i];
+                        sources[n++].image = s->seen[i];
+                }
+        verdict_judge(sources, n, &judgement);
+        return judgement.reason;
+}
+
 static int settle_mark(const struct situation *s, struct outcome *outcome)
 {
         int r = clear(s, situation_is_spent);
 
         *outcome = (struct outcome){ .what = "cleared", .done = r != EXIT_NOTHING };
+        outcome->was = what_it_was(s, outcome->done ? situation_is_spent : is_marked);
         if (is_any_marked(s)) {
                 outcome->words = outcome->done ? _("cleared")
-                                 : s->judgement.reason == REASON_TRIED
+                                 : outcome->was == REASON_TRIED
                                          ? _("left alone ('hibctl cancel --discard-image' gives the session up)")
                                          : _("left alone");
-                outcome->reason = _(verdict_reason_text(s->judgement.reason));
+                outcome->reason = _(verdict_reason_text(outcome->was));
         }
         return r;
 }
@@ -162,7 +180,7 @@ static int with_situation(int (*act)(const struct situation *s, struct outcome *
         if (closed != EXIT_DONE && (r == EXIT_DONE || r == EXIT_NOTHING))
                 r = closed;
         if (r == EXIT_DONE || r == EXIT_NOTHING)
-                report(&outcome, &s);
+                report(&outcome);
         return r;
 }
 

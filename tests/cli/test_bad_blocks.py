@@ -253,6 +253,67 @@ def test_link_to_a_regular_file(make, target):
     assert dict(envblock.variables(machine.grub_reads())) == {}
 
 
+@pytest.fixture
+def linked(make, scratch):
+    """Makes a machine whose block is a link to one on another filesystem, as where /boot/efi holds it."""
+
+    def machine(kind, other_kind):
+        made = make(kind)
+        made.other = rig.Filesystem(scratch, other_kind, "other")
+        made.efi = made.root / "boot/efi"
+        made.efi.mkdir()
+        scratch.mount(made.other.device, made.efi)
+        (made.efi / "EFI").mkdir()
+        made.real = made.efi / "EFI/grubenv"
+        made.real.write_bytes(envblock.make([(b"a", b"1")]))
+        rig.settle_filesystem(made.real)
+        made.block.symlink_to("../efi/EFI/grubenv")
+        (made.grub / "i386-pc").mkdir()
+        made.modules = scratch.folder("modules")
+        (made.modules / "i386-pc").mkdir()
+        (made.modules / "i386-pc/hibresume.mod").write_bytes(b"\x7fELF a module")
+        return made
+
+    return machine
+
+
+@pytest.mark.parametrize("kind,other_kind", [("ext4", "ext4-nojournal"), ("xfs", "ext4"), ("btrfs", "ext2"), ("ext2", "xfs")])
+def test_link_to_another_filesystem(linked, kind, other_kind):
+    """The block's filesystem decides whether a mark can be written, and each of the two is written out for what is new
+    on it."""
+    machine = linked(kind, other_kind)
+    inode = machine.real.stat().st_ino
+
+    def judge(state):
+        block = machine.other.grub_reads("/EFI/grubenv")
+        assert block == machine.real.read_bytes() and envblock.state(block) == state
+        assert dict(envblock.variables(block))[b"a"] == b"1"
+        told = machine.env()
+        assert told["mark"]["state"] == state and told["writable"] is True
+        assert machine.block.is_symlink() and machine.real.stat().st_ino == inode
+
+    machine("setup", f"--modules={machine.modules}").done()
+    assert machine.fs.grub_reads("/boot/grub/i386-pc/hibresume.mod") == b"\x7fELF a module"
+    judge("none")
+    machine("mark").done()
+    judge("armed")
+    machine("cancel").done()
+    judge("none")
+    machine("setup", "--remove").done()
+    assert machine.other.grub_reads("/EFI/grubenv") == envblock.make([(b"a", b"1")])
+    assert machine.fs.grub_reads("/boot/grub/i386-pc/hibresume.mod") is None
+    assert machine.block.is_symlink()
+
+
+def test_link_to_a_filesystem_that_grub_cannot_write(linked):
+    machine = linked("ext4", "btrfs")
+    before, listing = machine.real.read_bytes(), machine.folder_listing()
+    for argv in (["setup", f"--modules={machine.modules}"], ["mark"], ["mark", "--dry-run"]):
+        machine(*argv).says_no(4, machine.block, "btrfs")
+    assert machine.env()["writable"] is False
+    assert machine.real.read_bytes() == before and machine.folder_listing() == listing
+
+
 def test_link_to_nothing(make):
     """The link is somebody's wish: it is not replaced."""
     machine = make()

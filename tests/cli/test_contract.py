@@ -24,7 +24,9 @@ COMMANDS = {
     "cancel": {"discard-image": None, "help": None},
     "settle": {"help": None},
     "setup": {"remove": None, "modules": "DIR", "dry-run": None, "help": None},
-    "prepare": {"unmount": None, "plan": "FILE", "initramfs": "FILE", "image": "DEVICE", "offset": "PAGES",
+    "locate": {"timeout": "SECONDS", "hooks": "DIR", "plan": "FILE", "help": None},
+    "resume": {"plan": "FILE", "device": "DEVICE", "offset": "PAGES", "timeout": "SECONDS", "dry-run": None, "help": None},
+    "prepare": {"unmount": None, "plan": "FILE", "initramfs": "FILE", "hook": "'NAME WORD...'", "image": "DEVICE", "offset": "PAGES",
                 "kernel": "FILE", "initrd": "FILE", "dry-run": None, "help": None},
     "env": {"help": None},
 }
@@ -74,7 +76,7 @@ def test_help_of_each_command(tool, command):
     assert told.startswith("Usage: hibctl ") and command in told.splitlines()[0] and result.err == ""
     assert tool(command, "-h").done().out == result.out
     for option, argument in COMMANDS[command].items():
-        assert re.search(rf"--{option}{'=' + argument if argument else ''}\b", told), option
+        assert re.search(rf"--{option}{'=' + argument if argument else ''}(?!\w)", told), option
     assert all(len(line) <= 100 for line in told.splitlines()[1:])
     if command == "env":
         assert all(re.search(rf"^ +{verb} +\w", told, re.MULTILINE) for verb in ENV_VERBS)
@@ -100,7 +102,10 @@ def test_version(tool):
     ["--root=/nonexistent/folder", "status"], ["--root=", "status"], ["statu"], ["Status"], [""], ["status", "extra"],
     ["status", "--frobnicate"], ["mark", "extra"], ["mark", "--image"], ["mark", "--store=floppy"], ["mark", "--store="],
     ["mark", "--offset=7"], ["mark", "-z"], ["mark", "--plan"], ["mark", "--plan=/x", "--image=/y"], ["mark", "--plan=/x", "--kernel=/y"],
-    ["prepare", "extra"], ["prepare", "--plan"], ["prepare", "--offset=7"], ["cancel", "extra"], ["cancel", "--discard-image=x"],
+    ["prepare", "extra"], ["prepare", "--plan"], ["prepare", "--offset=7"],
+    ["locate"], ["locate", "--timeout=x", "/dev/null"], ["locate", "--timeout=-1", "/dev/null"],
+    ["locate", "--timeout=86401", "/dev/null"], ["resume", "extra"], ["resume", "--offset=7"],
+    ["resume", "--plan=/x", "--device=/y"], ["resume", "--device=/dev/null", "--timeout=1s"], ["cancel", "extra"], ["cancel", "--discard-image=x"],
     ["settle", "extra"], ["settle", "--discard-image"], ["setup", "extra"], ["setup", "--modules"], ["env"],
     ["env", "frobnicate"], ["env", "/tmp/file"], ["env", "/tmp/file", "frobnicate"], ["env", "-x", "list"],
 ], ids=" ".join)
@@ -110,7 +115,7 @@ def test_wrong_usage(tool, argv):
     *from_getopt, last = result.err.splitlines()
     assert last.startswith("hibctl: ") and len(from_getopt) <= 1, result
     assert all(line.startswith(("hibctl: ", f"{tool.path}: ")) for line in from_getopt), result
-    assert re.search("lists|--help|there are: env, bootbits|name the folder|--image", last), f"no remedy: {result}"
+    assert re.search("lists|--help|there are: env, bootbits|shows how|seconds up to|give one|names the device|'prepare'|name the folder|--image", last), f"no remedy: {result}"
 
 
 @pytest.mark.parametrize("argv", [["list", "name"], ["get"], ["set", "novalue"], ["create", "name"], ["verify", "name"]],

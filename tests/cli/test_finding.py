@@ -4,6 +4,7 @@
 
 import re
 import shutil
+from uuid import uuid4
 
 import pytest
 
@@ -280,19 +281,37 @@ def test_swap_without_a_uuid(refused, scratch):
     refused(f"--image={swap.device}", words=[swap.device, "UUID", "swaplabel"])
 
 
-def test_partition_instead_of_a_uuid(machine, scratch):
-    """Without a UUID of its own the partition's is taken."""
+@pytest.fixture
+def partition(scratch):
+    """A partition that is no swap area yet: its node and its UUID in the partition table."""
     image = scratch.image("disk", 4 * rig.MIB)
     run("sfdisk", "-q", image, input=b"label: gpt\nstart=2048, size=2048, type=swap\n")
     disk = scratch.loop(image)
     run("addpart", disk, 1, 2048, 2048)  # by hand: not every kernel looks for partitions on a loop device
     scratch.undo.callback(run, "delpart", disk, 1, check=False)
-    partition = f"{disk}p1"
-    run("mkswap", "-q", "-U", "clear", partition)
-    uuid = run("blkid", "-p", "-o", "value", "-s", "PART_ENTRY_UUID", partition).stdout.decode().strip()
-    assert marked(machine, f"--image={partition}")["image"] == f"PARTUUID={uuid}"
-    rig.write_device(partition, 4076, b"SWAPSPACE2S1SUSPEND\0")
+    node = f"{disk}p1"
+    return node, run("blkid", "-p", "-o", "value", "-s", "PART_ENTRY_UUID", node).stdout.decode().strip()
+
+
+@pytest.mark.parametrize("options", [[], ["--initrd=none"]], ids=["ramdisk", "no ramdisk"])
+def test_partition_instead_of_a_uuid(machine, partition, options):
+    """Without a UUID of its own the partition's is taken."""
+    node, uuid = partition
+    run("mkswap", "-q", "-U", "clear", node)
+    assert marked(machine, f"--image={node}", *options)["image"] == f"PARTUUID={uuid}"
+    rig.write_device(node, 4076, b"SWAPSPACE2S1SUSPEND\0")
     assert machine.status()["verdict"] == "resume"
+
+
+def test_partition_of_a_kernel_without_a_ramdisk(machine, partition):
+    """That kernel looks for resume= by itself, and knows the UUIDs of partitions only; a ramdisk knows the area's own."""
+    node, uuid = partition
+    own = str(uuid4())
+    run("mkswap", "-q", "-U", own, node)
+    assert marked(machine, f"--image={node}", "--initrd=none")["image"] == f"PARTUUID={uuid}"
+    assert machine.env()["mark"]["image_device"] == node
+    assert marked(machine, f"--image=PARTUUID={uuid}")["image"] == f"UUID={own}"
+    assert marked(machine, f"--image={node}", f"--initrd={machine.initrd}")["image"] == f"UUID={own}"
 
 
 def test_two_devices_with_one_uuid(machine, scratch):
@@ -538,6 +557,16 @@ def test_status_when_grub_does_not_ask(machine):
     machine.write_grub_cfg("linux /vmlinuz\n")
     told = machine.status()
     assert told["verdict"] == "normal" and told["grub_asks"] is False and "update-grub" in told["words"]
+
+
+def test_status_when_grub_cfg_cannot_be_read(machine):
+    """Whether GRUB asks cannot be told then."""
+    machine("mark").done()
+    machine.swap.put_image()
+    (machine.grub / "grub.cfg").unlink()
+    (machine.grub / "grub.cfg").mkdir()
+    told = machine.status()
+    assert told["verdict"] == "unknown" and "cannot be told" in told["words"]
 
 
 def test_status_when_the_device_goes(machine):

@@ -3,9 +3,12 @@
 """Set up, mark, consume, settle, cancel on each filesystem. GRUB's own reader is the judge after each step, on the bytes
 of the device, with nothing synced by the test."""
 
+import mmap
+import re
+
 import pytest
 
-from . import envblock
+from . import envblock, rig
 from .rig import is_writable, run
 
 HELD = ["ext2", "ext3", "ext4", "ext4-4k", "ext4-nojournal", "xfs"]
@@ -131,10 +134,6 @@ def test_stale_page_cache(make, kind, sector, command):
     machine("mark").done()
     machine.block.read_bytes()  # now the kernel remembers
 
-    def as_grub_does(block):
-        block = envblock.with_state(block, "taken")
-        return block.replace(b"saved_entry=before", b"saved_entry=aftert").replace(b"counter=before", b"counter=aftert")
-
     changed = machine.change_raw(as_grub_does)
     assert changed.count(b"=aftert") == 2 and changed.index(b"counter=") > envblock.SECTOR
     machine(command).done()
@@ -150,6 +149,69 @@ def test_stale_page_cache(make, kind, sector, command):
     assert envblock.state(block) == expected
     found = dict(envblock.variables(block))
     assert (found[b"saved_entry"], found[b"counter"], found[b"other"]) == (b"aftert", b"aftert", b"1")
+
+
+def as_grub_does(block):
+    block = envblock.with_state(block, "taken")
+    return block.replace(b"saved_entry=before", b"saved_entry=aftert").replace(b"counter=before", b"counter=aftert")
+
+
+@pytest.fixture
+def stale(make):
+    """Makes a machine on which the kernel remembers the block from before GRUB changed both its sectors."""
+
+    def machine(kind):
+        made = make(kind)
+        made.put_block(envblock.make(FOREIGN))
+        made("setup").done()
+        made("mark").done()
+        made.block.read_bytes()
+        made.changed = made.change_raw(as_grub_does)
+        return made
+
+    return machine
+
+
+def assert_kept(machine, state):
+    block = machine.grub_reads()
+    assert envblock.state(block) == state
+    assert envblock.without_slot(block) == envblock.without_slot(machine.changed), "old bytes were written back"
+    assert machine.block.read_bytes() == block
+
+
+@pytest.mark.parametrize("kind", ["ext2", "ext4-4k", "xfs"])
+@pytest.mark.parametrize("command,state", [("mark", "armed"), ("settle", "none")])
+def test_stale_pages_that_cannot_be_dropped(stale, kind, command, state):
+    """As long as a program has the file in its memory, they stay: what is read and written must go past them."""
+    machine = stale(kind)
+    with machine.block.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as held:
+        assert held[:] != machine.changed
+        machine(command).done()
+        assert_kept(machine, state)
+
+
+@pytest.mark.parametrize("kind", ["ext2", "ext4-4k", "xfs"])
+@pytest.mark.parametrize("command,state", [("mark", "armed"), ("settle", "none")])
+def test_stale_pages_where_nothing_goes_past_them(stale, kind, command, state):
+    """A filesystem that refuses O_DIRECT: they are dropped first."""
+    machine = stale(kind)
+    refuse = ["strace", "-f", "-qq", "-o", machine.scratch.path / "log", "-P", machine.block, "-e", "trace=openat",
+              "-e", "inject=openat:error=EINVAL:when=1+2"]
+    machine(command, prefix=refuse).done()
+    opens = re.findall("O_DIRECT|INJECTED", (machine.scratch.path / "log").read_text())
+    assert opens and opens == ["O_DIRECT", "INJECTED"] * (len(opens) // 2), "the fault was not where it should be"
+    assert_kept(machine, state)
+
+
+@pytest.mark.parametrize("command,state", [("status", "taken"), ("mark", "armed"), ("settle", "none")])
+def test_stale_pages_where_data_goes_through_the_journal(stale, command, state):
+    """There O_DIRECT is accepted and means nothing."""
+    rig.FILESYSTEMS["ext4-data"] = (16 * rig.MIB, ["sh", "-c", 'mkfs.ext4 -q -b 4096 "$@" && tune2fs -o journal_data "$3"', "sh"])
+    machine = stale("ext4-data")
+    told = machine("--json", command).done().json()
+    if command == "status":
+        assert told["reason"] == "spent", "it is told what the kernel remembers, not what GRUB has left"
+    assert_kept(machine, state)
 
 
 @pytest.mark.parametrize("kind", ["ext4-4k", "xfs"])

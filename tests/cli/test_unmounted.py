@@ -6,14 +6,17 @@ import hashlib
 import os
 import re
 import shutil
+import struct
 import subprocess
+import sys
 import time
+import uuid
 from pathlib import Path
 
 import pytest
 
 from . import envblock, rig
-from .rig import is_mounted, run
+from .rig import is_mounted, mount_points, run
 
 
 @pytest.fixture(params=["ext2", "ext4", "ext4-4k", "xfs"])
@@ -196,6 +199,55 @@ def test_other_signs_of_dirt(unmounted, field, value, width):
     assert digest(machine) == before
 
 
+# ---- filesystems on which GRUB cannot write ----
+
+
+def tries_to_mount(machine, *argv):
+    """What the tool says, and whether it has tried to mount anything."""
+    log = machine.scratch.path / "mounts"
+    result = machine(*argv, prefix=["strace", "-f", "-qq", "-o", log, "-e", "trace=mount,fsmount,move_mount,fsopen,unshare"])
+    return result, log.read_text()
+
+
+def other_superblock(scratch, kind):
+    """The device and UUID of a filesystem that need not be one that this kernel can mount."""
+    if kind == "btrfs":
+        filesystem = rig.Filesystem(scratch, kind, "other")
+        return filesystem.device, filesystem.uuid
+    number = uuid.uuid4()
+    image = scratch.image("other", rig.MIB)
+    device = scratch.loop(image)
+    rig.write_device(device, 1024, struct.pack("<IHH", 0xF2F52010, 1, 16).ljust(108, b"\0") + number.bytes)
+    return device, str(number)
+
+
+@pytest.mark.parametrize("kind", ["btrfs", "f2fs"])
+def test_filesystem_that_grub_cannot_write_is_not_mounted_for_it(make, scratch, kind):
+    """Mounting changes it, and nothing could come of that."""
+    machine = make(layout="fstab")
+    device, number = other_superblock(scratch, kind)
+    machine.write("etc/fstab", f"UUID={number} /boot {kind} defaults 0 2\n")
+    before = Path(device).read_bytes()
+    for argv in (["mark"], ["setup"], ["cancel"], ["settle"], ["env", "set", "a=b"]):
+        result, mounts = tries_to_mount(machine, *argv)
+        result.says_no(4, device, kind)
+        assert mounts == "", argv
+    assert Path(device).read_bytes() == before and os.listdir(machine.root / "boot") == []
+
+
+def test_btrfs_can_be_looked_at(make):
+    machine = make("btrfs", layout="fstab")
+    with machine.mounted():
+        machine.block.write_bytes(envblock.make([(envblock.NAME, envblock.EMPTY), (b"a", b"1")]))
+    before = digest(machine)
+    told = machine.env()
+    assert (told["status"], told["writable"]) == ("valid", False) and "btrfs" in told["why_not_writable"]
+    machine("mark", "--dry-run").says_no(4, "btrfs")
+    assert b"a=1" in machine("env", "list").done().out
+    assert digest(machine) == before
+    assert_let_go(machine)
+
+
 def test_ambiguous_filesystem_is_refused(unmounted):
     """The signatures of two filesystems: mounting the wrong one would be the end of the other."""
     machine = unmounted
@@ -317,3 +369,57 @@ def test_not_root_sees_that_it_cannot_see(unmounted):
     machine.swap.put_image()
     result = machine("--json", "status", prefix=rig.AS_NOBODY)
     assert result.status != 0 and result.json()["verdict"] not in ("normal", "resume"), result
+
+
+# ---- an automount, as systemd makes it of x-systemd.automount and for the EFI partition ----
+
+# In a process group of its own: the kernel lets that one see what lies under the mount.
+AUTOMOUNTER = """
+import ctypes, fcntl, os, struct, subprocess, sys
+device, folder = sys.argv[1:]
+reader, writer = os.pipe()
+libc = ctypes.CDLL(None, use_errno=True)
+options = f"fd={writer},pgrp={os.getpgrp()},minproto=5,maxproto=5,direct".encode()
+if libc.mount(b"automounter", folder.encode(), b"autofs", 0, options) != 0:
+    sys.exit(os.strerror(ctypes.get_errno()))
+os.close(writer)
+root = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+print("ready", flush=True)
+while packet := os.read(reader, 304):
+    kind, token = struct.unpack_from("iI", packet, 4)
+    done = subprocess.run(["mount", "-i", device, folder])
+    fcntl.ioctl(root, 0x9360 if done.returncode == 0 else 0x9361, token)  # AUTOFS_IOC_READY, AUTOFS_IOC_FAIL
+"""
+
+
+@pytest.fixture
+def automounted(unmounted):
+    """The boot filesystem is mounted by the first who looks at it."""
+    boot = unmounted.root / "boot"
+    daemon = subprocess.Popen([sys.executable, "-c", AUTOMOUNTER, unmounted.fs.device, boot], start_new_session=True,
+                              stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    if daemon.stdout.readline() != b"ready\n":
+        pytest.skip(f"no autofs here: {daemon.communicate()[1].decode()}")
+    yield unmounted
+    for _ in range(2):
+        run("umount", "--lazy", boot, check=False)
+    daemon.kill()
+    daemon.communicate(timeout=10)
+    unmounted.fs.wait_until_unused()
+
+
+@pytest.mark.parametrize("argv", [["mark"], ["status"], ["setup", "--remove"], ["env", "set", "a=b"]], ids=" ".join)
+def test_automount(automounted, argv):
+    """What is mounted changes while the tool looks."""
+    machine = automounted
+    boot = machine.root / "boot"
+    assert mount_points().count(str(boot)) == 1, "the test has triggered it itself"
+    result = machine("--json", *argv)
+    assert mount_points().count(str(boot)) == 2
+    assert result.status == (2 if argv == ["status"] else 0), result
+    if argv == ["status"]:
+        assert result.json()["stores"]["env"]["writable"] is True
+    else:
+        block = machine.grub_reads()
+        assert envblock.state(block) == {"mark": "armed", "env": "none"}.get(argv[0])
+        assert (b"a=b" in block) == (argv[0] == "env")
