@@ -8,6 +8,7 @@
 #include "command.h"
 #include "globals.h"
 #include "json.h"
+#include "remount.h"
 #include "situation.h"
 
 enum { OPTION_DISCARD = 256 };
@@ -207,7 +208,7 @@ static int run_cancel(int argc, char *argv[])
 
 static int run_settle(int argc, char *argv[])
 {
-        int c;
+        int c, mounted;
 
         while ((c = getopt_long(argc, argv, "h", settle_options, NULL)) != -1)
                 switch (c) {
@@ -220,7 +221,12 @@ static int run_settle(int argc, char *argv[])
         if (optind < argc)
                 return usage_error(_("%s: settle takes no arguments; 'hibctl settle --help' lists its options"),
                                    argv[optind]);
-        return with_situation(settle_mark);
+        /* First: what follows may work in a mount namespace of its own. */
+        mounted = need_root() == EXIT_DONE ? remount_remembered() : EXIT_FAILED;
+        if (mounted == EXIT_FAILED)
+                return mounted;
+        c = with_situation(settle_mark);
+        return c == EXIT_NOTHING ? mounted : c;
 }
 
 const struct command command_cancel = {
@@ -237,6 +243,7 @@ const struct command command_settle = {
         .arguments = "",
         .summary = N_("after a resume or a failed one: clear a mark that is spent or stale"),
         .options = N_("  -h, --help  show this help\n\n"
+                      "A boot filesystem that 'hibctl prepare --unmount' unmounted is mounted again.\n"
                       "Call it when hibernating is over, not right after 'systemctl hibernate', which does not wait:\n"
                       "a mark without an image is taken for a stale one.\n"),
         .run = run_settle,

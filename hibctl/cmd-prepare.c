@@ -20,6 +20,7 @@
 #include "initramfs.h"
 #include "json.h"
 #include "plan.h"
+#include "remount.h"
 #include "store-env.h"
 
 enum {
@@ -58,18 +59,14 @@ struct request {
 
 /* The boot filesystem as the running system has it. */
 struct boot {
-        char *device, *mount_point, *options; /* owned; options: as mounted, NULL if it is not */
-        char type[UUID_TEXT_MAX];
+        struct mounted mount; /* device and mount point; the rest if it is unmounted */
         dev_t dev;
-        bool unmounted; /* by us */
-        char *no_bits;  /* why boot bits are of no use; owned, NULL if they are */
+        char *no_bits; /* why boot bits are of no use; owned, NULL if they are */
 };
 
 static void boot_free(struct boot *b)
 {
-        free(b->device);
-        free(b->mount_point);
-        free(b->options);
+        mounted_free(&b->mount);
         free(b->no_bits);
 }
 #define _cleanup_boot_ _cleanup_(boot_free)
@@ -157,43 +154,13 @@ static int list_held(struct plan *plan)
 
 /* ---- releasing the boot filesystem ---- */
 
-static int remember_mount(struct boot *b)
-{
-        _cleanup_(cleanup_table) struct libmnt_table *tb = mnt_new_table_from_file("/proc/self/mountinfo");
-        struct libmnt_fs *entry = tb ? mnt_table_find_target(tb, b->mount_point, MNT_ITER_BACKWARD) : NULL;
-
-        if (!entry)
-                return fail(_("%s: cannot tell how it is mounted"), b->mount_point);
-        b->options = xstrdup(mnt_fs_get_options(entry) ? mnt_fs_get_options(entry) : "defaults");
-        return EXIT_DONE;
-}
-
-static void mount_again(struct boot *b)
-{
-        struct libmnt_context *cxt = b->unmounted ? mnt_new_context() : NULL;
-
-        if (!cxt)
-                return;
-        mnt_context_set_optsmode(cxt, MNT_OMODE_NOTAB);
-        mnt_context_disable_helpers(cxt, 1);
-        mnt_context_set_source(cxt, b->device);
-        mnt_context_set_target(cxt, b->mount_point);
-        mnt_context_set_fstype(cxt, b->type);
-        mnt_context_set_options(cxt, b->options);
-        if (mnt_context_mount(cxt) != 0)
-                say_error(_("%s: could not be mounted again on %s; mount it"), b->device, b->mount_point);
-        else
-                b->unmounted = false;
-        mnt_free_context(cxt);
-}
-
 static int busy(const struct boot *b)
 {
-        _cleanup_free_ char *who = holders_of(b->dev, b->mount_point);
+        _cleanup_free_ char *who = holders_of(b->dev, b->mount.mount_point);
 
         return refuse(_("%s: the boot filesystem is busy and cannot be unmounted: %s; end or unmount that, or leave "
                         "--unmount out"),
-                      b->mount_point, *who ? who : _("by whom cannot be told"));
+                      b->mount.mount_point, *who ? who : _("by whom cannot be told"));
 }
 
 static int unmount_boot(struct boot *b)
@@ -205,7 +172,7 @@ static int unmount_boot(struct boot *b)
                 return fail(_("out of memory"));
         /* Neither lazy nor read-only as a fallback: 0 means that it is unmounted. */
         mnt_context_disable_helpers(cxt, 1);
-        mnt_context_set_target(cxt, b->mount_point);
+        mnt_context_set_target(cxt, b->mount.mount_point);
         r = mnt_context_umount(cxt);
         if (r != 0)
                 r = mnt_context_syscall_called(cxt) ? mnt_context_get_syscall_errno(cxt) : EIO;
@@ -213,31 +180,33 @@ static int unmount_boot(struct boot *b)
         if (r == EBUSY)
                 return busy(b);
         if (r != 0)
-                return fail(_("%s: cannot unmount the boot filesystem: %s"), b->mount_point, strerror(r));
-        b->unmounted = true;
+                return fail(_("%s: cannot unmount the boot filesystem: %s"), b->mount.mount_point, strerror(r));
+        b->mount.unmounted = true;
         return EXIT_DONE;
 }
 
 static int release_boot(struct boot *b)
 {
-        int r = remember_mount(b);
+        int r = mounted_describe(&b->mount);
 
         if (r == EXIT_DONE)
                 r = unmount_boot(b);
         if (r != EXIT_DONE)
                 return r;
-        if (device_is_in_use(b->device))
+        if (device_is_in_use(b->mount.device))
                 r = refuse(
                         _("%s: the boot filesystem is still mounted elsewhere (another mount point, or another mount "
                           "namespace); unmount it there, or leave --unmount out"),
-                        b->device);
-        else if (fs_state(b->device, b->type, NULL) == FS_DIRTY)
+                        b->mount.device);
+        else if (fs_state(b->mount.device, b->mount.type, NULL) == FS_DIRTY)
                 r = refuse(_("%s: the boot filesystem is not clean after it was unmounted; check it (fsck %s)"),
-                           b->device, b->device);
-        if (r != EXIT_DONE)
-                mount_again(b);
+                           b->mount.device, b->mount.device);
         else
-                say_step(_("unmounted %s"), b->mount_point);
+                r = mounted_remember(&b->mount);
+        if (r != EXIT_DONE)
+                mounted_again(&b->mount);
+        else
+                say_step(_("unmounted %s"), b->mount.mount_point);
         return r;
 }
 
@@ -277,10 +246,9 @@ static int describe_boot(const struct bootfs *fs, struct plan *plan, struct boot
 
         if (!fs->device || path_for_grub(fs->prefix, &path, &device, type) < 0)
                 return refuse(_("%s: GRUB's folder is not on a filesystem of a block device"), fs->prefix);
-        boot->device = xstrdup(fs->device);
-        boot->mount_point = xstrdup(fs->mount_point);
+        boot->mount.device = xstrdup(fs->device);
+        boot->mount.mount_point = xstrdup(fs->mount_point);
         boot->dev = fs->dev;
-        strcpy(boot->type, fs->type);
         describe_fs(fs->device, path, &plan->boot);
         plan->boot_state = bootfs_why_not_writable(fs) || plan->boot.uuid[0] == '-' ? PLAN_BOOT_UNFIT
                            : fs->mounted_here                                       ? PLAN_BOOT_RELEASED
@@ -334,7 +302,7 @@ static int settle_boot(const struct request *request, struct plan *plan, struct 
         int r = EXIT_DONE;
 
         if (request->unmount && plan->boot_state == PLAN_BOOT_HELD) {
-                if (strcmp(boot->mount_point, "/") == 0)
+                if (strcmp(boot->mount.mount_point, "/") == 0)
                         say(_("GRUB's folder is on the root filesystem, which stays mounted"));
                 else {
                         r = request->dry_run ? EXIT_DONE : release_boot(boot);
@@ -344,7 +312,7 @@ static int settle_boot(const struct request *request, struct plan *plan, struct 
         if (r == EXIT_DONE && plan->boot_state != PLAN_BOOT_RELEASED && !plan->bootbits)
                 r = no_store(_("the save kernel would have no place for a mark: the boot filesystem on %s %s, and the "
                                "boot bits of %s are of no use: %s"),
-                             boot->device,
+                             boot->mount.device,
                              plan->boot_state == PLAN_BOOT_UNFIT ? _("cannot take one")
                                                                  : _("stays mounted (--unmount would change that)"),
                              plan->mark.image, boot->no_bits);
@@ -422,7 +390,7 @@ static int prepare(const struct request *request)
         if (r == EXIT_DONE)
                 r = write_plan(request, &plan);
         if (r != EXIT_DONE)
-                mount_again(&boot);
+                mounted_again(&boot.mount);
         else
                 report(request, &plan);
         return r;
