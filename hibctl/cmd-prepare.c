@@ -51,6 +51,7 @@ static const struct option options[] = {
 struct request {
         struct target_wish wish;
         const char *plan;
+        bool is_default; /* that is, in /run */
         const char *initramfs;
         bool unmount, dry_run;
         const char *hooks[PLAN_HOOKS_MAX];
@@ -332,15 +333,15 @@ static int list_hooks(const struct request *request, struct plan *plan)
 
 static int write_plan(const struct request *request, const struct plan *plan)
 {
-        _cleanup_free_ char *text = plan_format(plan);
+        _cleanup_free_ char *text = plan_format(plan), *folder = in_root("/run/hibctl");
         int r;
 
         if (!text)
                 return fail(_("the plan cannot be written: a name in it has a character that it cannot hold"));
         if (request->dry_run)
                 return EXIT_DONE;
-        if (strcmp(request->plan, PLAN_IN_RUN) == 0 && mkdir("/run/hibctl", 0755) < 0 && errno != EEXIST)
-                return fail(_("/run/hibctl: cannot make the folder: %m"));
+        if (request->is_default && mkdir(folder, 0755) < 0 && errno != EEXIST)
+                return fail(_("%s: cannot make the folder: %m"), folder);
         r = envfile_make(request->plan, text, strlen(text));
         if (r < 0)
                 return fail(_("%s: cannot write the plan: %s"), request->plan, strerror(-r));
@@ -398,7 +399,8 @@ static int prepare(const struct request *request)
 
 static int run(int argc, char *argv[])
 {
-        struct request request = { .plan = PLAN_IN_RUN };
+        _cleanup_free_ char *default_plan = in_root(PLAN_IN_RUN);
+        struct request request = { 0 };
         int c, r;
 
         while ((c = getopt_long(argc, argv, "nh", options, NULL)) != -1)
@@ -443,6 +445,10 @@ static int run(int argc, char *argv[])
         if (optind < argc)
                 return usage_error(_("%s: prepare takes no arguments; 'hibctl prepare --help' lists its options"),
                                    argv[optind]);
+        if (!request.plan) {
+                request.plan = default_plan;
+                request.is_default = true;
+        }
         if (request.wish.offset && !request.wish.image)
                 return usage_error(_("--offset goes with --image, which names the device that it is on"));
         if (!request.dry_run && need_root() != EXIT_DONE)

@@ -9,11 +9,13 @@
 #include <sys/stat.h>
 
 #include "envfile.h"
+#include "globals.h"
 #include "remount.h"
 #include "say.h"
 #include "util.h"
 
-#define REMEMBERED "/run/hibctl/unmounted" /* four lines: device, mount point, type, options */
+#define FOLDER "/run/hibctl"
+#define REMEMBERED FOLDER "/unmounted" /* four lines: device, mount point, type, options */
 #define REMEMBERED_MAX 16384
 
 void mounted_free(struct mounted *m)
@@ -62,13 +64,14 @@ int mounted_again(struct mounted *m)
 
 int mounted_remember(const struct mounted *m)
 {
+        _cleanup_free_ char *folder = in_root(FOLDER), *path = in_root(REMEMBERED);
         _cleanup_free_ char *text = xasprintf("%s\n%s\n%s\n%s\n", m->device, m->mount_point, m->type, m->options);
         int r;
 
-        if (mkdir("/run/hibctl", 0755) < 0 && errno != EEXIST)
-                return fail(_("/run/hibctl: cannot make the folder: %m"));
-        r = envfile_make(REMEMBERED, text, strlen(text));
-        return r == 0 ? EXIT_DONE : fail(_("%s: cannot write it: %s"), REMEMBERED, strerror(-r));
+        if (mkdir(folder, 0755) < 0 && errno != EEXIST)
+                return fail(_("%s: cannot make the folder: %m"), folder);
+        r = envfile_make(path, text, strlen(text));
+        return r == 0 ? EXIT_DONE : fail(_("%s: cannot write it: %s"), path, strerror(-r));
 }
 
 static bool is_mounted(const struct mounted *m)
@@ -83,18 +86,17 @@ static bool is_mounted(const struct mounted *m)
 int remount_remembered(void)
 {
         _cleanup_mounted_ struct mounted m = { 0 };
-        _cleanup_free_ char *text = NULL;
+        _cleanup_free_ char *path = in_root(REMEMBERED), *text = NULL;
         char **fields[] = { &m.device, &m.mount_point, &m.type, &m.options }, *rest;
         int r = EXIT_NOTHING;
 
-        if (read_whole_file(REMEMBERED, REMEMBERED_MAX, &text) < 0)
+        if (read_whole_file(path, REMEMBERED_MAX, &text) < 0)
                 return EXIT_NOTHING;
         rest = text;
         for (size_t i = 0; i < ELEMENTS(fields); i++) {
                 const char *line = strsep(&rest, "\n");
                 if (!line || !rest)
-                        return fail(_("%s: it is damaged; mount the boot filesystem yourself and remove it"),
-                                    REMEMBERED);
+                        return fail(_("%s: it is damaged; mount the boot filesystem yourself and remove it"), path);
                 *fields[i] = xstrdup(line);
         }
         if (!is_mounted(&m)) {
@@ -104,6 +106,6 @@ int remount_remembered(void)
                         say(_("mounted %s again on %s"), m.device, m.mount_point);
         }
         if (r != EXIT_FAILED)
-                unlink(REMEMBERED);
+                unlink(path);
         return r;
 }
