@@ -15,6 +15,8 @@ OTHER = "aaaaaaaa-0000-4000-8000-000000000002"
 RAMDISK = b"the right ramdisk\0"
 VARIABLES = (("saved_entry", b"gnulinux-6"), ("odd", b"a\\\\b\\\nc"), ("next_entry", b""))
 
+CONFIGURED = f"--device UUID={IMAGE} --fs {BOOT_UUID} --kernel /boot/vmlinuz --initrd /boot/initrd"
+
 
 def mark(image=f"UUID={IMAGE}", **fields):
     return Mark(image, BOOT_UUID, **fields)
@@ -82,8 +84,7 @@ def test_words_stay_words(make_disk):
 
 @pytest.mark.parametrize("env", [marks.slot(mark(state="taken").text()), None], ids=["tried", "unmarked"])
 def test_offered_is_resumed_without_writing(make_disk, env):
-    probe = f"--device UUID={IMAGE} --fs {BOOT_UUID} --kernel /boot/vmlinuz --initrd /boot/initrd"
-    disk = make_disk(env, "hibresume resume ro", probe=probe)
+    disk = make_disk(env, "hibresume resume ro", probe=CONFIGURED)
     before = disk.content()
     said = rig.boot(disk.path)
     assert "VERDICT|offer|" in said
@@ -256,6 +257,19 @@ def test_discard_stale_mark(make_disk):
     said = rig.boot(disk.path)
     assert "error" not in said and "NORESUME||mine|" in said
     assert disk.content() == changed(before, [(mark().text(), marks.empty())])
+
+
+@pytest.mark.parametrize("state", ["armed", "taken"])
+def test_discard_leaves_the_mark_of_another_image(make_disk, state):
+    """An image that nobody marked is offered and discarded; what the mark names is another one, out of sight now."""
+    area, text = marks.image_area(IMAGE, MIB), mark(f"UUID={OTHER}", state=state).text()
+    disk = make_disk(marks.slot(text), "hibresume discard", 'echo "NORESUME|$hib_noresume|$?|"',
+                     probe=f"--env (hd0,gpt2)/boot/grub/grubenv {CONFIGURED}")
+    before = disk.content()
+    said = rig.boot(disk.path)
+    assert "VERDICT|offer|unmarked|" in said and "error" not in said
+    assert "NORESUME||0|" in said
+    assert disk.content() == changed(before, [(area, restored(area))])
 
 
 NOT_TO_BE_RESTORED = {
