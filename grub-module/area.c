@@ -30,11 +30,10 @@ hibresume_drop_cache (void)
     }
 }
 
-/* The sector where MARK's area starts.  False if its first page is not wholly
-   on DISK.  Both factors are bounded by mark_parse: no overflow.  */
-static int
-area_start (grub_disk_t disk, const struct mark *mark,
-	    grub_disk_addr_t *sector)
+/* Offset and page size are bounded by mark_parse: no overflow.  */
+int
+hibresume_area_start (grub_disk_t disk, const struct mark *mark,
+		      grub_disk_addr_t *sector)
 {
   grub_uint64_t sectors = grub_disk_native_sectors (disk);
 
@@ -49,7 +48,7 @@ look (grub_disk_t disk, const struct mark *mark, grub_uint8_t *page)
   struct image_header header;
   grub_disk_addr_t sector;
 
-  if (! area_start (disk, mark, &sector))
+  if (! hibresume_area_start (disk, mark, &sector))
     return IMAGE_NO_DEVICE;
   if (grub_disk_read (disk, sector, 0, mark->page_size, page))
     return IMAGE_NOT_READABLE;
@@ -87,7 +86,7 @@ restore (grub_disk_t disk, const struct mark *mark)
   grub_uint8_t tail[IMAGE_SECTOR], seen[IMAGE_SECTOR];
   grub_disk_addr_t sector;
 
-  if (! area_start (disk, mark, &sector))
+  if (! hibresume_area_start (disk, mark, &sector))
     return grub_error (GRUB_ERR_OUT_OF_RANGE,
 		       N_("%s: the swap area is outside the device"),
 		       mark->image);

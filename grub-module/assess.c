@@ -30,15 +30,6 @@ look_for_file (const char *device, const char *path)
 }
 
 static void
-look_for_image (struct hibresume_claim *claim)
-{
-  claim->image_device = hibresume_find_image (claim->mark.image);
-  claim->facts.image = claim->image_device
-    ? hibresume_area_look (claim->image_device, &claim->mark)
-    : IMAGE_NO_DEVICE;
-}
-
-static void
 look_for_files (struct hibresume_claim *claim)
 {
   const struct mark *mark = &claim->mark;
@@ -51,18 +42,25 @@ look_for_files (struct hibresume_claim *claim)
       ? look_for_file (claim->boot_device, mark->initrd) : FILE_MISSING;
 }
 
-/* Fills in what the verdict needs and no more: on a machine where nothing is
-   marked no device is looked at.  */
+static int
+names_image (const struct hibresume_claim *claim)
+{
+  return claim->facts.status == SOURCE_VALID && ! claim->facts.empty;
+}
+
+/* Fills in what the verdict needs and no more.  image_device is known.  */
 static void
 look (struct hibresume_claim *claim)
 {
   struct source *facts = &claim->facts;
 
-  if (facts->status != SOURCE_VALID || facts->empty)
+  if (! names_image (claim))
     return;
   if (facts->verify == MARK_VERIFY_HEADER)
     {
-      look_for_image (claim);
+      facts->image = claim->image_device
+	? hibresume_area_look (claim->image_device, &claim->mark)
+	: IMAGE_NO_DEVICE;
       if (facts->image != IMAGE_PRESENT)
 	return;
     }
@@ -80,31 +78,76 @@ judge (struct hibresume_findings *findings)
   verdict_judge (sources, HIBRESUME_N_CLAIMS, &findings->judgement);
 }
 
+static void
+ask_env (const struct hibresume_config *config,
+	 struct hibresume_findings *findings)
+{
+  struct hibresume_claim *env = &findings->claims[HIBRESUME_ENV];
+
+  if (config->env)
+    hibresume_env_read (config->env, env);
+  if (names_image (env) && env->facts.verify == MARK_VERIFY_HEADER)
+    env->image_device = hibresume_find_image (env->mark.image);
+  look (env);
+  judge (findings);
+}
+
+void
+hibresume_read_bootbits (const struct hibresume_config *config,
+			 struct hibresume_findings *findings)
+{
+  struct hibresume_claim *bits = &findings->claims[HIBRESUME_BOOTBITS];
+
+  if (! config->has_device || bits->image_device)
+    return;
+  bits->image_device = hibresume_find_image (config->device.image);
+  if (bits->image_device)
+    hibresume_bootbits_read (&config->device, bits);
+}
+
+static void
+ask_bootbits (const struct hibresume_config *config,
+	      struct hibresume_findings *findings)
+{
+  hibresume_read_bootbits (config, findings);
+  look (&findings->claims[HIBRESUME_BOOTBITS]);
+  judge (findings);
+}
+
+/* Comes after the boot bits, which have found the device.  */
+static void
+ask_configured (const struct hibresume_config *config,
+		struct hibresume_findings *findings)
+{
+  struct hibresume_claim *configured
+    = &findings->claims[HIBRESUME_CONFIGURED];
+  const char *device = findings->claims[HIBRESUME_BOOTBITS].image_device;
+
+  configured->facts.status = SOURCE_VALID;
+  configured->mark = config->device;
+  configured->image_device = device ? grub_strdup (device) : 0;
+  look (configured);
+  judge (findings);
+}
+
+/* A mark that has an image ends the search.  Where no device is configured and
+   nothing is marked, no device is looked at.  */
 void
 hibresume_assess (const struct hibresume_config *config,
 		  struct hibresume_findings *findings)
 {
-  struct hibresume_claim *env = &findings->claims[HIBRESUME_ENV];
-  struct hibresume_claim *configured
-    = &findings->claims[HIBRESUME_CONFIGURED];
-
   grub_memset (findings, 0, sizeof (*findings));
-  env->facts.kind = SOURCE_ENV;
-  configured->facts.kind = SOURCE_CONFIGURED;
+  findings->claims[HIBRESUME_ENV].facts.kind = SOURCE_ENV;
+  findings->claims[HIBRESUME_BOOTBITS].facts.kind = SOURCE_BOOTBITS;
+  findings->claims[HIBRESUME_CONFIGURED].facts.kind = SOURCE_CONFIGURED;
 
-  if (config->env)
-    hibresume_env_read (config->env, env);
-  look (env);
-  judge (findings);
-
-  /* A mark that has an image counts before any other place.  */
-  if (config->has_device && findings->judgement.verdict == VERDICT_NORMAL)
-    {
-      configured->facts.status = SOURCE_VALID;
-      configured->mark = config->device;
-      look (configured);
-      judge (findings);
-    }
+  ask_env (config, findings);
+  if (! config->has_device)
+    return;
+  if (findings->judgement.verdict == VERDICT_NORMAL)
+    ask_bootbits (config, findings);
+  if (findings->judgement.verdict == VERDICT_NORMAL)
+    ask_configured (config, findings);
 }
 
 void

@@ -32,8 +32,8 @@ struct env
 
 /* A disk that firmware or GRUB's own drivers write to as it is.  LVM and RAID
    (diskfilter), loop devices and such refuse.  */
-static int
-is_plain_disk (grub_disk_t disk)
+int
+hibresume_is_plain_disk (grub_disk_t disk)
 {
   switch (disk->dev->id)
     {
@@ -112,7 +112,7 @@ open_env (const char *path, struct env *env)
       ? SOURCE_VALID : SOURCE_DAMAGED;
   if (status == SOURCE_VALID)
     env->writable = file->device->disk
-      && is_plain_disk (file->device->disk)
+      && hibresume_is_plain_disk (file->device->disk)
       && is_overwritable (file->fs);
   else
     grub_free (buf);
@@ -121,25 +121,32 @@ open_env (const char *path, struct env *env)
 }
 
 void
-hibresume_env_read (const char *path, struct hibresume_claim *claim)
+hibresume_read_block (const struct envblk *block,
+		      struct hibresume_claim *claim)
 {
   struct source *facts = &claim->facts;
   enum slot_status slot;
-  struct env env;
   grub_size_t at;
 
-  facts->status = open_env (path, &env);
-  if (facts->status == SOURCE_VALID)
+  facts->status = source_read_block (block, &claim->mark, &slot, &at);
+  if (facts->status != SOURCE_VALID)
+    return;
+  facts->state = claim->mark.state;
+  facts->empty = claim->mark.empty;
+  facts->verify = claim->mark.verify;
+}
+
+void
+hibresume_env_read (const char *path, struct hibresume_claim *claim)
+{
+  struct env env;
+
+  claim->facts.status = open_env (path, &env);
+  if (claim->facts.status == SOURCE_VALID)
     {
-      facts->writable = env.writable;
-      facts->status = source_read_block (&env.block, &claim->mark, &slot, &at);
+      claim->facts.writable = env.writable;
+      hibresume_read_block (&env.block, claim);
       grub_free (env.block.buf);
-    }
-  if (facts->status == SOURCE_VALID)
-    {
-      facts->state = claim->mark.state;
-      facts->empty = claim->mark.empty;
-      facts->verify = claim->mark.verify;
     }
   grub_errno = GRUB_ERR_NONE;
 }
@@ -212,8 +219,8 @@ overwrite (const char *path, struct env *env, void (*edit) (char *slot))
   return err ? err : compare (path, &env->block);
 }
 
-static grub_err_t
-update (const char *path, void (*edit) (char *slot))
+grub_err_t
+hibresume_env_overwrite (const char *path, void (*edit) (char *slot))
 {
   struct env env;
   grub_err_t err;
@@ -230,22 +237,4 @@ update (const char *path, void (*edit) (char *slot))
 		      N_("%s: GRUB cannot write there"), path);
   grub_free (env.block.buf);
   return err;
-}
-
-static void
-take (char *slot)
-{
-  mark_set_state (slot, MARK_TAKEN);
-}
-
-grub_err_t
-hibresume_env_take (const char *path)
-{
-  return update (path, take);
-}
-
-grub_err_t
-hibresume_env_clear (const char *path)
-{
-  return update (path, mark_format_empty);
 }

@@ -26,33 +26,51 @@
 
 #define NAME_LEN	37	/* a UUID as text, and its NUL */
 
+/* Bytes, by whatever name: two drivers or partition maps can show the same
+   ones.  */
+struct place
+{
+  unsigned long dev_id, disk_id;
+  grub_disk_addr_t start;
+};
+
 struct search
 {
   int (*matches) (struct search *search, grub_device_t dev);
   const char *wanted;
   grub_uint8_t *buf;		/* IMAGE_PAGE_MAX bytes */
   char *found;
+  struct place place;		/* of what was found */
   int ambiguous;
-  /* The bytes that were found, by whatever name: two drivers or partition
-     maps can show the same ones.  */
-  unsigned long dev_id, disk_id;
-  grub_disk_addr_t start;
 };
+
+static void
+locate (grub_disk_t disk, struct place *place)
+{
+  place->dev_id = disk->dev->id;
+  place->disk_id = disk->id;
+  place->start = grub_partition_get_start (disk->partition);
+}
+
+static int
+is_same_place (const struct place *a, const struct place *b)
+{
+  return a->dev_id == b->dev_id && a->disk_id == b->disk_id
+    && a->start == b->start;
+}
 
 static void
 note (struct search *search, const char *name, grub_disk_t disk)
 {
-  grub_disk_addr_t start = grub_partition_get_start (disk->partition);
+  struct place place;
 
+  locate (disk, &place);
   if (! search->found)
     {
       search->found = grub_strdup (name);
-      search->dev_id = disk->dev->id;
-      search->disk_id = disk->id;
-      search->start = start;
+      search->place = place;
     }
-  else if (search->dev_id != (unsigned long) disk->dev->id
-	   || search->disk_id != disk->id || search->start != start)
+  else if (! is_same_place (&search->place, &place))
     search->ambiguous = 1;
 }
 
@@ -270,4 +288,34 @@ hibresume_find_fs (const char *uuid)
   char *name = prefix_if (uuid);
 
   return name ? name : find_fs (uuid);
+}
+
+/* Where the image's device that TAG names is.  False if it is not found.  */
+static int
+locate_image (const char *tag, struct place *place)
+{
+  char *name = hibresume_find_image (tag);
+  grub_device_t dev = name ? grub_device_open (name) : 0;
+  int found = dev && dev->disk;
+
+  if (found)
+    locate (dev->disk, place);
+  if (dev)
+    grub_device_close (dev);
+  grub_free (name);
+  grub_errno = GRUB_ERR_NONE;
+  return found;
+}
+
+int
+hibresume_same_area (const struct mark *a, const struct mark *b)
+{
+  struct place a_place, b_place;
+
+  if (a->offset != b->offset || a->page_size != b->page_size)
+    return 0;
+  if (grub_strcasecmp (a->image, b->image) == 0)
+    return 1;
+  return locate_image (a->image, &a_place) && locate_image (b->image, &b_place)
+    && is_same_place (&a_place, &b_place);
 }

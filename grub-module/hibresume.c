@@ -196,14 +196,36 @@ look_again (struct hibresume_findings *now)
   return GRUB_ERR_NONE;
 }
 
+static int
+has_mark (const struct hibresume_claim *claim)
+{
+  return claim->facts.kind != SOURCE_CONFIGURED
+    && claim->facts.status == SOURCE_VALID && ! claim->facts.empty;
+}
+
+/* In the store that CLAIM is from.  */
+static grub_err_t
+overwrite (const struct hibresume_claim *claim, void (*edit) (char *slot))
+{
+  return claim->facts.kind == SOURCE_BOOTBITS
+    ? hibresume_bootbits_overwrite (claim, edit)
+    : hibresume_env_overwrite (config.env, edit);
+}
+
+static void
+take (char *slot)
+{
+  mark_set_state (slot, MARK_TAKEN);
+}
+
 /* The mark is consumed before anything is started: whatever happens next, the
    machine will not try by itself again.  */
 static grub_err_t
 consume (const struct hibresume_claim *claim)
 {
-  if (claim->facts.kind != SOURCE_ENV || claim->facts.state != MARK_ARMED)
+  if (! has_mark (claim) || claim->facts.state != MARK_ARMED)
     return GRUB_ERR_NONE;
-  if (hibresume_env_take (config.env) == GRUB_ERR_NONE)
+  if (overwrite (claim, take) == GRUB_ERR_NONE)
     return GRUB_ERR_NONE;
   if (shown.judgement.verdict == VERDICT_RESUME)
     return grub_errno;
@@ -246,10 +268,30 @@ restore_swap (const struct hibresume_claim *claim)
   return GRUB_ERR_NONE;
 }
 
-static int
-has_mark (const struct hibresume_claim *env)
+/* Clears every mark of the image that CLAIM, one of FINDINGS, is about.  A mark
+   of another image stays.  */
+static grub_err_t
+clear_marks (struct hibresume_findings *findings,
+	     const struct hibresume_claim *claim)
 {
-  return env->facts.status == SOURCE_VALID && ! env->facts.empty;
+  grub_err_t err = GRUB_ERR_NONE;
+  unsigned i;
+
+  hibresume_read_bootbits (&config, findings);
+  for (i = 0; i < HIBRESUME_N_CLAIMS; i++)
+    {
+      struct hibresume_claim *other = &findings->claims[i];
+
+      if (has_mark (other) && hibresume_same_area (&other->mark, &claim->mark)
+	  && overwrite (other, mark_format_empty))
+	{
+	  err = grub_errno;
+	  grub_print_error ();
+	  grub_errno = GRUB_ERR_NONE;
+	}
+    }
+  return err ? grub_error (err, N_("the mark could not be cleared"))
+    : GRUB_ERR_NONE;
 }
 
 /* Both halves are tried, whatever becomes of the other.  */
@@ -271,10 +313,8 @@ do_discard (void)
   grub_print_error ();
   grub_errno = GRUB_ERR_NONE;
   hibresume_tell_noresume (image_err != GRUB_ERR_NONE);
-  /* Another image may have been offered than the one that the mark names.  */
-  if ((! claim || claim == &now.claims[HIBRESUME_ENV])
-      && has_mark (&now.claims[HIBRESUME_ENV]))
-    mark_err = hibresume_env_clear (config.env);
+  if (claim)
+    mark_err = clear_marks (&now, claim);
   hibresume_forget (&now);
   if (image_err && ! mark_err)
     return grub_error (image_err, N_("the image could not be discarded"));

@@ -11,9 +11,11 @@
 #ifndef HIBRESUME_H
 #define HIBRESUME_H 1
 
+#include <grub/disk.h>
 #include <grub/err.h>
 #include <grub/types.h>
 
+#include "mark/envblk.h"
 #include "mark/mark.h"
 #include "mark/verdict.h"
 
@@ -21,6 +23,7 @@
 enum
   {
     HIBRESUME_ENV,
+    HIBRESUME_BOOTBITS,		/* of the configured area */
     HIBRESUME_CONFIGURED,
     HIBRESUME_N_CLAIMS
   };
@@ -29,7 +32,8 @@ enum
 struct hibresume_claim
 {
   struct source facts;		/* for verdict_judge */
-  struct mark mark;		/* valid if facts.status is SOURCE_VALID */
+  struct mark mark;		/* valid if facts.status is SOURCE_VALID; of
+				   the boot bits otherwise: the area */
   char *image_device;		/* GRUB's name, no brackets; NULL if not found */
   char *boot_device;		/* likewise: kernel and initrd are on it */
 };
@@ -53,17 +57,37 @@ void hibresume_assess (const struct hibresume_config *config,
 		       struct hibresume_findings *findings);
 void hibresume_forget (struct hibresume_findings *findings);
 
+/* Reads the boot bits also where another place has decided.  */
+void hibresume_read_bootbits (const struct hibresume_config *config,
+			      struct hibresume_findings *findings);
+
 /* The claim that decided, or NULL.  */
 struct hibresume_claim *
 hibresume_deciding (struct hibresume_findings *findings);
 
 /* env.c: the environment block.  READ fills facts.status, .state, .empty,
-   .verify and .writable, and the mark.  TAKE and CLEAR overwrite the slot
-   through save_env and compare what the disk holds afterwards; an error means
-   that it does not hold the new mark, or that this is not known.  */
+   .verify and .writable, and the mark.  OVERWRITE writes what EDIT makes of
+   the slot through save_env, and compares what the disk holds afterwards; an
+   error means that it does not hold the new mark, or that this is not
+   known.  */
 void hibresume_env_read (const char *path, struct hibresume_claim *claim);
-grub_err_t hibresume_env_take (const char *path);
-grub_err_t hibresume_env_clear (const char *path);
+grub_err_t hibresume_env_overwrite (const char *path,
+				    void (*edit) (char *slot));
+
+/* The mark in BLOCK: all facts but .writable.  */
+void hibresume_read_block (const struct envblk *block,
+			   struct hibresume_claim *claim);
+
+/* Whether DISK can be written to as it is.  */
+int hibresume_is_plain_disk (grub_disk_t disk);
+
+/* bootbits.c: the same for the boot bits of AREA, which is on image_device;
+   one sector is written.  A mark there that is about another area is
+   SOURCE_DAMAGED.  */
+void hibresume_bootbits_read (const struct mark *area,
+			      struct hibresume_claim *claim);
+grub_err_t hibresume_bootbits_overwrite (const struct hibresume_claim *claim,
+					 void (*edit) (char *slot));
 
 /* find.c: devices.  The answer is a GRUB device name without brackets, to be
    freed; NULL if there is none, or if more than one fits.  TAG is UUID=... or
@@ -71,12 +95,19 @@ grub_err_t hibresume_env_clear (const char *path);
 char *hibresume_find_image (const char *tag);
 char *hibresume_find_fs (const char *uuid);
 
+/* Whether the marks A and B name the same swap area, by whatever name.  */
+int hibresume_same_area (const struct mark *a, const struct mark *b);
+
 /* area.c: the image header on DEVICE, where MARK says it is.  RESTORE puts the
-   saved swap signature back and compares what the disk holds afterwards.  */
+   saved swap signature back and compares what the disk holds afterwards.
+   START gives the sector where the area begins; false if its first page is not
+   wholly on DISK.  */
 enum image_state hibresume_area_look (const char *device,
 				      const struct mark *mark);
 grub_err_t hibresume_area_restore (const char *device,
 				   const struct mark *mark);
+int hibresume_area_start (grub_disk_t disk, const struct mark *mark,
+			  grub_disk_addr_t *sector);
 
 /* Drops GRUB's copies of sectors, so that the next read sees the disk.  */
 void hibresume_drop_cache (void);

@@ -19,7 +19,8 @@ set (const char *name, const char *value)
   grub_errno = GRUB_ERR_NONE;
 }
 
-/* What REASON is about: the block, a file, or the image.  To be freed.  */
+/* What REASON is about: the block, a file, or the image.  The boot bits are
+   called by the name of their area.  To be freed.  */
 static char *
 object (const struct hibresume_config *config,
 	const struct hibresume_claim *claim, enum verdict_reason reason)
@@ -32,17 +33,20 @@ object (const struct hibresume_config *config,
     case REASON_FUTURE:
     case REASON_SOURCE_UNREADABLE:
     case REASON_CANNOT_CONSUME:
-      return grub_strdup (config->env ? config->env : "");
+      if (claim->facts.kind == SOURCE_ENV)
+	return grub_strdup (config->env ? config->env : "");
+      break;
     case REASON_KERNEL_GONE:
       return grub_strdup (mark->kernel);
     case REASON_INITRD_GONE:
       return grub_strdup (mark->initrd);
     default:
-      if (mark->offset)
-	return grub_xasprintf ("%s+%llu", mark->image,
-			       (unsigned long long) mark->offset);
-      return grub_strdup (mark->image);
+      break;
     }
+  if (mark->offset)
+    return grub_xasprintf ("%s+%llu", mark->image,
+			   (unsigned long long) mark->offset);
+  return grub_strdup (mark->image);
 }
 
 static void
