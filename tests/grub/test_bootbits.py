@@ -126,7 +126,7 @@ CASES = {
     "only the second sector": (cut(bytes(512), None), True, None, "offer", "unmarked", HERE),
     "about another offset": (armed(offset=PAGES - 1), False, None, "normal", "damaged", HERE),
     "about another offset, image in both": (armed(offset=PAGES - 1), True, None, "offer", "unmarked", HERE),
-    "about another page size": (armed(page_size=16384), True, None, "offer", "unmarked", HERE),
+    "about another page size": (armed(page_size=16384), False, None, "normal", "damaged", HERE),
     "about another device": (armed(f"PARTUUID={BIG_PART}"), True, None, "offer", "unmarked", HERE),
     "about a device that is gone": (armed(f"UUID={NOWHERE}"), True, None, "offer", "unmarked", HERE),
     "taken, about another offset": (armed(offset=PAGES - 1, state="taken"), False, None, "normal", "damaged", HERE),

@@ -490,6 +490,90 @@ static void test_a_tried_image_stops_the_search(void **state)
         }
 }
 
+/* The three places that the boot loader asks, side by side. */
+static void test_env_boot_bits_configured(void **state)
+{
+        enum facts { NONE, EMPTY, STALE, READY, TAKEN, SPENT, HINT_SPENT, NO_KERNEL, READ_ONLY, DAMAGED, FUTURE, ORPHAN };
+        static const struct source facts[] = {
+                [NONE] = { .status = SOURCE_ABSENT },
+                [EMPTY] = { .status = SOURCE_VALID, .state = MARK_NONE, .empty = true },
+                [STALE] = { .status = SOURCE_VALID, .state = MARK_ARMED, .writable = true, .image = IMAGE_GONE },
+                [READY] = { .status = SOURCE_VALID,
+                            .state = MARK_ARMED,
+                            .writable = true,
+                            .image = IMAGE_PRESENT,
+                            .kernel = FILE_PRESENT },
+                [TAKEN] = { .status = SOURCE_VALID,
+                            .state = MARK_TAKEN,
+                            .writable = true,
+                            .image = IMAGE_PRESENT,
+                            .kernel = FILE_PRESENT },
+                [SPENT] = { .status = SOURCE_VALID, .state = MARK_TAKEN, .writable = true, .image = IMAGE_GONE },
+                [HINT_SPENT] = { .status = SOURCE_VALID,
+                                 .state = MARK_TAKEN,
+                                 .verify = MARK_VERIFY_HINT,
+                                 .writable = true,
+                                 .kernel = FILE_PRESENT },
+                [NO_KERNEL] = { .status = SOURCE_VALID,
+                                .state = MARK_ARMED,
+                                .writable = true,
+                                .image = IMAGE_PRESENT,
+                                .kernel = FILE_MISSING },
+                [READ_ONLY] = { .status = SOURCE_VALID,
+                                .state = MARK_ARMED,
+                                .image = IMAGE_PRESENT,
+                                .kernel = FILE_PRESENT },
+                [DAMAGED] = { .status = SOURCE_DAMAGED },
+                [FUTURE] = { .status = SOURCE_FUTURE },
+                [ORPHAN] = { .status = SOURCE_VALID, .image = IMAGE_PRESENT, .kernel = FILE_PRESENT },
+        };
+        static const struct {
+                enum facts env, bits, configured;
+                enum verdict verdict;
+                enum verdict_reason reason;
+                size_t source;
+        } all[] = {
+                { NONE, READY, ORPHAN, VERDICT_RESUME, REASON_READY, 1 },
+                { NONE, TAKEN, ORPHAN, VERDICT_OFFER, REASON_TRIED, 1 },
+                { NONE, READ_ONLY, ORPHAN, VERDICT_OFFER, REASON_CANNOT_CONSUME, 1 },
+                { NONE, NO_KERNEL, ORPHAN, VERDICT_NORMAL, REASON_KERNEL_GONE, 1 },
+                { NONE, EMPTY, ORPHAN, VERDICT_OFFER, REASON_UNMARKED, 2 },
+                { NONE, DAMAGED, ORPHAN, VERDICT_OFFER, REASON_UNMARKED, 2 },
+                { NONE, FUTURE, ORPHAN, VERDICT_OFFER, REASON_UNMARKED, 2 },
+                { NONE, DAMAGED, NONE, VERDICT_NORMAL, REASON_DAMAGED, 1 },
+                { NONE, STALE, NONE, VERDICT_NORMAL, REASON_STALE, 1 },
+                { NONE, SPENT, NONE, VERDICT_NORMAL, REASON_SPENT, 1 },
+                { NONE, NONE, ORPHAN, VERDICT_OFFER, REASON_UNMARKED, 2 },
+                { EMPTY, READY, NONE, VERDICT_RESUME, REASON_READY, 1 },
+                { STALE, READY, NONE, VERDICT_RESUME, REASON_READY, 1 },
+                { STALE, STALE, NONE, VERDICT_NORMAL, REASON_STALE, 0 },
+                { STALE, DAMAGED, ORPHAN, VERDICT_OFFER, REASON_UNMARKED, 2 },
+                { SPENT, READY, NONE, VERDICT_RESUME, REASON_READY, 1 },
+                { DAMAGED, READY, NONE, VERDICT_RESUME, REASON_READY, 1 },
+                { DAMAGED, TAKEN, NONE, VERDICT_OFFER, REASON_TRIED, 1 },
+                /* What the first mark was about cannot be seen, so the second is about something else: its image is
+                 * there. It is taken, too, so there are at most as many attempts as marks. */
+                { HINT_SPENT, READY, NONE, VERDICT_RESUME, REASON_READY, 1 },
+                { HINT_SPENT, TAKEN, NONE, VERDICT_OFFER, REASON_TRIED, 1 },
+                { READY, READY, ORPHAN, VERDICT_RESUME, REASON_READY, 0 },
+                { READY, TAKEN, ORPHAN, VERDICT_RESUME, REASON_READY, 0 },
+                { TAKEN, READY, ORPHAN, VERDICT_OFFER, REASON_TRIED, 0 },
+                { NO_KERNEL, READY, ORPHAN, VERDICT_NORMAL, REASON_KERNEL_GONE, 0 },
+        };
+
+        (void)state;
+        for (size_t i = 0; i < N_OF(all); i++) {
+                struct source s[] = { facts[all[i].env], facts[all[i].bits], facts[all[i].configured] };
+
+                s[0].kind = SOURCE_ENV;
+                s[1].kind = SOURCE_BOOTBITS;
+                s[2].kind = SOURCE_CONFIGURED;
+                struct judgement j = judge(s, N_OF(s));
+                if (j.verdict != all[i].verdict || j.reason != all[i].reason || j.source != all[i].source)
+                        fail_row("row %zu: verdict %d, reason %d, source %zu", i, j.verdict, j.reason, j.source);
+        }
+}
+
 /* ---- reading a block ---- */
 
 /* A block of BEFORE, the mark that TEXT holds (if any), AFTER, and padding. */
@@ -630,6 +714,7 @@ int main(void)
                 cmocka_unit_test(test_five_at_random),
                 cmocka_unit_test(test_silent_sources_change_nothing),
                 cmocka_unit_test(test_a_tried_image_stops_the_search),
+                cmocka_unit_test(test_env_boot_bits_configured),
                 cmocka_unit_test(test_read_block),
                 cmocka_unit_test(test_names),
                 cmocka_unit_test(test_texts),
