@@ -114,7 +114,8 @@ ask_bootbits (const struct hibresume_config *config,
   judge (findings);
 }
 
-/* Comes after the boot bits, which have found the device.  */
+/* Comes after the boot bits, which have found the device.  Without a kernel
+   there is nothing to offer.  */
 static void
 ask_configured (const struct hibresume_config *config,
 		struct hibresume_findings *findings)
@@ -123,6 +124,8 @@ ask_configured (const struct hibresume_config *config,
     = &findings->claims[HIBRESUME_CONFIGURED];
   const char *device = findings->claims[HIBRESUME_BOOTBITS].image_device;
 
+  if (! config->device.kernel[0])
+    return;
   configured->facts.status = SOURCE_VALID;
   configured->mark = config->device;
   configured->image_device = device ? grub_strdup (device) : 0;

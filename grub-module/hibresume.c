@@ -5,7 +5,7 @@
  *
  *   hibresume probe [--env FILE]
  *		     [--device TAG [--offset PAGES] [--page-size N]
- *		      --fs UUID --kernel PATH [--initrd PATH]]
+ *		      [--fs UUID --kernel PATH [--initrd PATH]]]
  *   hibresume resume ARG...
  *   hibresume discard
  *

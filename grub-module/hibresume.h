@@ -43,7 +43,8 @@ struct hibresume_config
 {
   char *env;			/* path of the environment block */
   int has_device;		/* a resume device is configured ... */
-  struct mark device;		/* ... as if a mark named it; no id, no time */
+  struct mark device;		/* ... as if a mark named it; no id, no time,
+				   and perhaps no kernel */
 };
 
 struct hibresume_findings

@@ -17,10 +17,12 @@ _READ, _WRITE, _DISCONNECT = 0, 1, 2
 
 
 class ForgetfulServer:
-    """Serves the content that a file has at the start, on a Unix socket. A context manager."""
+    """Serves the content that a file has at the start, on a Unix socket. A context manager. Notes in "writes" what it
+    was told to write: (offset, length)."""
 
     def __init__(self, path, address):
         self.data = path.read_bytes()
+        self.writes = []
         self.listener = socket.socket(socket.AF_UNIX)
         self.listener.bind(str(address))
         self.listener.listen(1)
@@ -75,5 +77,6 @@ class ForgetfulServer:
         answer = self.data[offset : offset + length] if command == _READ else b""
         if command == _WRITE:
             self._receive(length)
+            self.writes.append((offset, length))
         self.client.sendall(struct.pack(">IIQ", _ANSWER_MAGIC, 0, cookie) + answer)
         return True

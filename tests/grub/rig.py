@@ -313,6 +313,7 @@ def boot_read_only(disk):
 
 
 def boot_deceived(disk, socket):
-    """The same with a disk that takes every write and keeps none."""
-    with nbd.ForgetfulServer(disk, socket), Boot([socket], address="file.driver=nbd,file.path={}") as machine:
-        return machine.wait_end()
+    """The same with a disk that takes every write and keeps none. Returns the writes, too: (offset, length)."""
+    with nbd.ForgetfulServer(disk, socket) as server:
+        with Boot([socket], address="file.driver=nbd,file.path={}") as machine:
+            return machine.wait_end(), server.writes

@@ -120,7 +120,7 @@ def test_disk_that_forgets(make_disk, workdir):
     """It says that all is written; but when it is asked again, the mark is armed as before. So nothing is started."""
     disk = make_disk(marks.slot(mark().text()), "hibresume resume ro", "boot", "hibresume discard",
                      'echo "NORESUME|$hib_noresume|$?|"')
-    said = rig.boot_deceived(disk.path, workdir / "socket")
+    said, _ = rig.boot_deceived(disk.path, workdir / "socket")
     assert "VERDICT|resume|ready|" in said
     assert "grubenv: the mark was written, but the disk does not hold it." in said
     assert "you need to load the kernel first." in said

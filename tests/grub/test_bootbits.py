@@ -166,6 +166,7 @@ OTHERS = {
     "far beyond the end": (configured(AREA, 2**44 - 1, 65536), "normal", "nothing", None),
     # The boot bits are on the device, but not the whole first page.
     "across the end": (configured(f"UUID={LOOPED}", MIB // 65536, 65536), "normal", "nothing", None),
+    "no kernel known": (f"--device UUID={SWAP}", "resume", "ready", f"UUID={SWAP}"),
     "device gone": (configured(f"UUID={NOWHERE}"), "normal", "nothing", None),
     "not configured": ("", "normal", "nothing", None),
     "on a disk that is a file": (configured(f"UUID={LOOPED}"), "offer", "cannot-consume", f"UUID={LOOPED}"),
@@ -404,8 +405,10 @@ def test_disk_that_fails_to_write(make_disk):
 
 def test_disk_that_forgets(make_disk, workdir):
     disk = make_disk([swap_part()], "hibresume resume ro", "boot")
-    said = rig.boot_deceived(disk.path, workdir / "socket")
+    said, writes = rig.boot_deceived(disk.path, workdir / "socket")
     refused(said)
+    # One sector, the one with the slot.
+    assert writes == [(disk.offsets[2], 512)]
     assert f"UUID={SWAP}: the mark was written, but the disk does not hold it." in said
 
 

@@ -14,6 +14,7 @@ PLATFORM = "x86_64-efi"
 FAT_UUID = "1234-ABCD"
 IMAGE = "aaaaaaaa-0000-4000-8000-000000000001"
 OTHER = "aaaaaaaa-0000-4000-8000-000000000002"
+WITH_BITS = "aaaaaaaa-0000-4000-8000-000000000003"
 OVMF = rig.Path("/usr/share/OVMF")
 
 # The first boot takes the mark, the second finds that; nothing is typed, because the firmware reads the serial line too.
@@ -31,6 +32,11 @@ hibresume discard
 echo "NORESUME|$hib_noresume|"
 hibresume probe --device UUID={OTHER} --fs {FAT_UUID} --kernel /junk
 echo "VERDICT|$hib_verdict|$hib_reason|$hib_time|"
+hibresume probe --device UUID={WITH_BITS} --fs {FAT_UUID} --kernel /junk
+echo "BITS|$hib_verdict|$hib_reason|$hib_time|"
+hibresume resume ro
+hibresume probe --device UUID={WITH_BITS} --fs {FAT_UUID} --kernel /junk
+echo "BITS|$hib_verdict|$hib_reason|$hib_time|"
 insmod (hd0,gpt1)/other.mod
 echo END
 halt
@@ -50,12 +56,17 @@ def disk(workdir, scratch):
     path = workdir / "disk.img"
     rig.partitioned(path, "gpt", [("esp", rig.fat(workdir, files, 32 * MIB, FAT_UUID), None),
                                   ("swap", marks.image_area(IMAGE, MIB), None),
-                                  ("swap", marks.image_area(OTHER, MIB), None)])
+                                  ("swap", marks.image_area(OTHER, MIB), None),
+                                  ("swap", marks.slot(bits()) + marks.image_area(WITH_BITS, MIB)[1024:], None)])
     return path
 
 
 def text(state="armed"):
     return Mark(f"UUID={IMAGE}", FAT_UUID, state, kernel="/junk", initrd="-").text()
+
+
+def bits(state="armed"):
+    return Mark(f"UUID={WITH_BITS}", FAT_UUID, state, kernel="/junk", initrd="-").text()
 
 
 @pytest.fixture
@@ -81,7 +92,8 @@ def test_efi(disk, boot):
     assert "VERDICT|offer|tried|2026-11-22 16:03|" in said
     assert "NORESUME||" in said
     assert "VERDICT|offer|unmarked||" in said
+    assert "BITS|resume|ready|2026-11-22 16:03|" in said and "BITS|offer|tried|2026-11-22 16:03|" in said
     assert f"symbol `{rig.OTHER_RELEASE[1]}' not found" in said
     area = marks.image_area(IMAGE, MIB)
-    assert disk.read_bytes() == before.replace(text(), marks.empty()).replace(
+    assert disk.read_bytes() == before.replace(text(), marks.empty()).replace(bits(), bits("taken")).replace(
         area, marks.swap_area(IMAGE, MIB, b"SWAPSPACE2", b"SWAPSPACE2"))

@@ -115,6 +115,45 @@ def test_offered_at_the_end(make_disk, name):
     assert disk.content() == before
 
 
+def with_bits(text):
+    """An image with a mark in the boot bits of its area."""
+    return marks.slot(text) + marks.image_area(IMAGE, MIB)[1024:]
+
+
+def test_resumes_from_the_boot_bits(make_disk):
+    disk = make_disk(marks.slot(marks.empty()), area=with_bits(mark().text()))
+    before = disk.content()
+    said = rig.boot(disk.path)
+    assert resumed(said) and "error" not in said
+    assert f"*{RESUME} {DISCARD} First Second Third" in menu(said)
+    assert "automatically in 2s" in said and "automatically in 1s" in said
+    taken = before.replace(mark().text(), mark(state="taken").text())
+    assert taken != before and disk.content() == taken
+    # The next time it is only offered.
+    said = rig.boot(disk.path)
+    assert normal(said)
+    assert f"First *Second Third {RESUME} {DISCARD}" in menu(said)
+    assert disk.content() == taken
+
+
+def test_plain_script_does_not_read_the_boot_bits(make_disk):
+    """It could not look for them without an error on the screen, and could not take the mark."""
+    disk = make_disk(marks.slot(marks.empty()), with_module=False, area=with_bits(mark().text()))
+    before = disk.content()
+    said = rig.boot(disk.path)
+    assert normal(said) and "error" not in said and "hibctl" not in said
+    assert disk.content() == before
+
+
+def test_discard_with_the_mark_in_the_boot_bits(make_disk):
+    disk = make_disk(None, area=with_bits(mark().text()))
+    before = disk.content()
+    said = choose(disk, ("automatically in 2s", DOWN), ("*" + DISCARD, b"\r"))
+    assert normal(said)
+    assert disk.content() == before.replace(mark().text(), marks.empty()).replace(
+        b"SWAPSPACE2S1SUSPEND\0", b"SWAPSPACE2SWAPSPACE2")
+
+
 # ---- a failed attempt ----
 
 

@@ -130,6 +130,8 @@ CASES = {
         None, configured(f"UUID={WITH_FILE}", offset=-1, page_size=4096), "offer", "unmarked", None),
     "configured, image of uswsusp": (None, configured(f"UUID={USWSUSP}"), "normal", "foreign", None),
     "configured, kernel gone": (None, configured(kernel="/boot/none"), "normal", "kernel-gone", "/boot/none"),
+    "configured, no kernel known": (
+        None, configured(fs=None, kernel=None, initrd=None), "normal", "nothing", None),
     "configured, no ramdisk": (None, configured(initrd=None), "offer", "unmarked", None),
     "configured, slot empty": (marks.slot(marks.empty()), configured(), "offer", "unmarked", None),
     "configured, mark damaged": (spoiled(60, b"~"), configured(), "offer", "unmarked", None),
