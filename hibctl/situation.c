@@ -62,7 +62,7 @@ static void look_at_configured(struct situation *s)
                 s->blind = true;
                 return;
         }
-        if (!s->request.has_device)
+        if (!s->request.has_device || !s->request.device.kernel[0]) /* without a kernel GRUB offers nothing */
                 return;
         s->sources[AT_CONFIGURED].status = SOURCE_VALID;
         look_at(s, AT_CONFIGURED, &s->request.device);

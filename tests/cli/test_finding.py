@@ -538,6 +538,14 @@ def test_status_of_an_unmarked_image_without_its_kernel(machine):
     assert (told["verdict"], told["reason"]) == ("normal", "kernel-gone")
 
 
+def test_status_of_an_unmarked_image_where_grub_knows_no_kernel(machine):
+    """The line names a device, for a mark in its boot bits; but there is nothing to start for an image without one."""
+    machine.swap.put_image()
+    machine.write_grub_cfg(f"hibresume probe --device 'UUID={machine.swap.uuid}' --offset 0 --page-size 4096\n")
+    told = machine.status()
+    assert (told["verdict"], told["reason"]) == ("normal", "nothing")
+
+
 def test_discard_without_a_mark(machine, scratch):
     """What grub.cfg names; if it names nothing, what the running kernel would resume from."""
     other = Swap(scratch, "other")
