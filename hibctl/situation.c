@@ -59,6 +59,7 @@ static void look_at_configured(struct situation *s)
         if (!prefix)
                 return;
         if (grub_request_read(prefix, &s->request) < 0) {
+                s->request.has_device = false;
                 s->blind = true;
                 return;
         }
@@ -82,7 +83,7 @@ int situation_open(struct situation *s, bool for_writing)
         r = look_at_store(s, AT_ENV);
         look_at_configured(s);
         /* Only there does GRUB look for boot bits. */
-        where.area = s->sources[AT_CONFIGURED].status == SOURCE_VALID ? &s->request.device : NULL;
+        where.area = s->request.has_device ? &s->request.device : NULL;
         store_bootbits.open(&where, for_writing);
         look_at_store(s, AT_BOOTBITS);
         verdict_judge(s->sources, N_SOURCES, &s->judgement);

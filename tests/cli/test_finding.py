@@ -544,6 +544,8 @@ def test_status_of_an_unmarked_image_where_grub_knows_no_kernel(machine):
     machine.write_grub_cfg(f"hibresume probe --device 'UUID={machine.swap.uuid}' --offset 0 --page-size 4096\n")
     told = machine.status()
     assert (told["verdict"], told["reason"]) == ("normal", "nothing")
+    machine.swap.write(0, b"# GRUB Environment Block\nhib_mark=short\n".ljust(1024, b"#"))
+    assert machine.status()["stores"]["bootbits"]["status"] == "damaged"
 
 
 def test_discard_without_a_mark(machine, scratch):
