@@ -17,8 +17,8 @@
 
 #include "bootfs.h"
 #include "freeze.h"
-#include "fsstate.h"
 #include "globals.h"
+#include "safety.h"
 #include "say.h"
 
 static const char *const prefixes[] = { "/boot/grub", "/boot/grub2" };
@@ -95,26 +95,31 @@ static int own_namespace(void)
         return EXIT_DONE;
 }
 
-static int check_mountable(const char *device, const struct device_tags *tags, bool for_writing)
+static int check_mountable(const char *device, const struct safety *s, bool for_writing)
 {
-        const struct fs_rules *r = find_rules(tags->type);
-        _cleanup_close_ int fd = open(device, O_RDONLY | O_EXCL | O_CLOEXEC);
+        const struct fs_rules *r = find_rules(s->tags.type);
+        const char *why = s->report.reason ? _(s->report.reason) : "";
 
-        if (fd < 0 && errno == EBUSY)
+        if (s->report.state == FS_IN_USE)
                 return refuse(_("%s: the boot filesystem is not mounted here, but somebody uses its device; unmount it "
                                 "there, or mount it here"),
                               device);
-        if (fd < 0)
-                return fail(_("%s: cannot open the device of the boot filesystem: %m"), device);
-        if (tags->ambiguous || !r)
-                return refuse(_("%s: not a filesystem that is known to be safe ('%s'); mount it yourself first"),
-                              device, tags->ambiguous ? _("ambiguous") : tags->type);
+        if (s->error < 0)
+                return fail(_("%s: cannot look at the boot filesystem: %s"), device, strerror(-s->error));
+        if (s->tags.ambiguous || !r)
+                return refuse(_("%s: not a filesystem that is known to be safe: %s ('%s'); mount it yourself first"),
+                              device, why, s->tags.ambiguous ? _("ambiguous") : s->tags.type);
         if (for_writing && r->why_not)
                 return no_store(_("%s: no mark can be written there: %s"), device, _(r->why_not));
-        if (fs_state(device, tags->type, NULL) == FS_DIRTY)
-                return refuse(_("%s: the boot filesystem was not unmounted in order; check it (fsck %s) or mount it "
-                                "yourself first"),
-                              device, device);
+        if (s->report.state == FS_UNKNOWN)
+                return refuse(_("%s: whether the boot filesystem was unmounted in order cannot be told: %s; check it "
+                                "(fsck %s) or mount it yourself first"),
+                              device, why, device);
+        if (s->report.state != FS_CLEAN)
+                return refuse(
+                        _("%s: the boot filesystem was not unmounted in order: %s; check it (fsck %s) or mount it "
+                          "yourself first"),
+                        device, why, device);
         return EXIT_DONE;
 }
 
@@ -150,7 +155,7 @@ static int mount_entry(struct bootfs *fs, struct libmnt_fs *entry, bool for_writ
         const char *spec = mnt_fs_get_source(entry);
         _cleanup_free_ char *device = NULL;
         _cleanup_free_ char *target = in_root(mnt_fs_get_target(entry));
-        struct device_tags tags;
+        struct safety safety;
         int r;
 
         r = spec ? device_find(spec, &device) : -ENODEV;
@@ -163,14 +168,12 @@ static int mount_entry(struct bootfs *fs, struct libmnt_fs *entry, bool for_writ
                         _("%s: the device of the boot filesystem, as fstab names it, is not there; attach it or "
                           "correct fstab"),
                         spec ? spec : "?");
-        r = device_get_tags(device, NULL, &tags);
-        if (r < 0)
-                return fail(_("%s: cannot look at the boot filesystem: %s"), device, strerror(-r));
-        r = check_mountable(device, &tags, for_writing);
+        device_safety(device, &safety);
+        r = check_mountable(device, &safety, for_writing);
         if (r == EXIT_DONE)
                 r = own_namespace();
         if (r == EXIT_DONE)
-                r = mount_it(device, target, tags.type, for_writing);
+                r = mount_it(device, target, safety.tags.type, for_writing);
         if (r != EXIT_DONE)
                 return r;
         say_step(_("mounted %s on %s in a mount namespace of our own"), device, target);
@@ -220,9 +223,9 @@ static int describe(struct bootfs *fs, const char *path)
         const struct fs_rules *r = find_rules(fs->type);
         fs->journal = r && r->journal;
         if (strncmp(fs->type, "ext", 3) == 0 && fs->device) {
-                bool journal;
-                if (fs_state(fs->device, fs->type, &journal) != FS_UNKNOWN)
-                        fs->journal = journal;
+                struct fs_report report = fs_state(fs->device, fs->type);
+                if (report.state != FS_UNKNOWN)
+                        fs->journal = report.journal;
         }
         return EXIT_DONE;
 }
@@ -454,10 +457,12 @@ static int prove_unmounted(const struct bootfs *fs)
         if (r < 0)
                 return fail(_("%s: cannot flush the device: %s; the environment block may have been changed"),
                             fs->device, strerror(-r));
-        if (fs_state(fs->device, fs->type, NULL) == FS_DIRTY)
-                return fail(_("%s: the boot filesystem is not clean after it was unmounted; check it (fsck %s); the "
-                              "environment block may have been changed"),
-                            fs->device, fs->device);
+        struct fs_report report = fs_state(fs->device, fs->type);
+        if (report.state != FS_CLEAN)
+                return fail(
+                        _("%s: the boot filesystem is not clean after it was unmounted: %s; check it (fsck %s); the "
+                          "environment block may have been changed"),
+                        fs->device, _(report.reason), fs->device);
         r = compare_on_device(fs, fs->after, fs->size);
         if (r < 0)
                 return fail(_("%s: the device does not hold what was written: %s; the environment block may have been "

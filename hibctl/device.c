@@ -126,7 +126,7 @@ int device_get_tags(const char *path, const char *const types[], struct device_t
         if (!pr)
                 return errno ? -errno : -EIO;
         blkid_probe_enable_superblocks(pr, 1);
-        blkid_probe_set_superblocks_flags(pr, BLKID_SUBLKS_TYPE | BLKID_SUBLKS_UUID);
+        blkid_probe_set_superblocks_flags(pr, BLKID_SUBLKS_TYPE | BLKID_SUBLKS_UUID | BLKID_SUBLKS_USAGE);
         if (types)
                 blkid_probe_filter_superblocks_type(pr, BLKID_FLTR_ONLYIN, (char **)types);
         blkid_probe_enable_partitions(pr, !types);
@@ -138,6 +138,7 @@ int device_get_tags(const char *path, const char *const types[], struct device_t
                 lookup(pr, "TYPE", tags->type);
                 lookup(pr, "UUID", tags->uuid);
                 lookup(pr, "PART_ENTRY_UUID", tags->part_uuid);
+                lookup(pr, "USAGE", tags->usage);
         }
         blkid_free_probe(pr);
         return r == -1 ? -EIO : 0;
@@ -240,18 +241,22 @@ int device_number(const char *path, dev_t *dev)
         return 0;
 }
 
-int device_read(const char *path, uint64_t at, void *buf, size_t size)
+int device_open(const char *path, int flags)
 {
-        _cleanup_close_ int fd = open(path, O_RDONLY | O_CLOEXEC | O_DIRECT);
+        int fd = open(path, O_RDONLY | O_CLOEXEC | O_DIRECT | flags);
+
+        if (fd < 0 && errno == EINVAL)
+                fd = open(path, O_RDONLY | O_CLOEXEC | flags);
+        return fd < 0 ? -errno : fd;
+}
+
+int device_read_fd(int fd, uint64_t at, void *buf, size_t size)
+{
         _cleanup_free_ void *aligned = NULL;
         uint64_t start = at / DIRECT_ALIGN * DIRECT_ALIGN;
         size_t want = (size_t)(at - start) + size;
         size_t room = (want + DIRECT_ALIGN - 1) / DIRECT_ALIGN * DIRECT_ALIGN;
 
-        if (fd < 0 && errno == EINVAL)
-                fd = open(path, O_RDONLY | O_CLOEXEC);
-        if (fd < 0)
-                return -errno;
         if (posix_memalign(&aligned, DIRECT_ALIGN, room) != 0) {
                 aligned = NULL;
                 return -ENOMEM;
@@ -270,6 +275,13 @@ int device_read(const char *path, uint64_t at, void *buf, size_t size)
         }
         memcpy(buf, (char *)aligned + (at - start), size);
         return 0;
+}
+
+int device_read(const char *path, uint64_t at, void *buf, size_t size)
+{
+        _cleanup_close_ int fd = device_open(path, 0);
+
+        return fd < 0 ? fd : device_read_fd(fd, at, buf, size);
 }
 
 int device_write_sector(const char *path, uint64_t at, const void *sector, bool exclusive)
