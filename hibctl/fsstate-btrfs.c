@@ -4,8 +4,6 @@
  * btrfs. Names and offsets: struct btrfs_super_block in include/uapi/linux/btrfs_tree.h of Linux. Only the first
  * superblock counts, as for the kernel's mount: the copies are written after it.
  */
-#include "config.h"
-
 #include <string.h>
 
 #include "fsstate-parts.h"

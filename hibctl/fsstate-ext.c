@@ -3,8 +3,6 @@
  *
  * ext2, ext3 and ext4. Names and offsets: struct ext4_super_block and struct mmp_struct in fs/ext4/ext4.h of Linux.
  */
-#include "config.h"
-
 #include "fsstate-parts.h"
 
 #define SUPERBLOCK_AT 1024

@@ -6,8 +6,6 @@
  * counts. What was fsynced after a checkpoint is found, and replayed, from the chain of nodes that begins at the next
  * free block of the log for such nodes.
  */
-#include "config.h"
-
 #include <string.h>
 
 #include "fsstate-parts.h"

@@ -5,8 +5,6 @@
  * Specification" for the bits in the second entry of the table. exFAT: Microsoft's "exFAT file system specification",
  * chapter 3, and struct boot_sector in fs/exfat/exfat_raw.h.
  */
-#include "config.h"
-
 #include <string.h>
 
 #include "fsstate-parts.h"

@@ -9,8 +9,6 @@
  * which it was written; in the header of a record the magic is first, and the cycle second. Where the cycle falls by
  * one is the head: the next record goes there.
  */
-#include "config.h"
-
 #include <string.h>
 
 #include "fsstate-parts.h"
@@ -166,10 +164,13 @@ struct head {
         uint32_t block, cycle;
 };
 
-/* The cycle that a block must have if the ring is in order. */
-static uint32_t expected_cycle(const struct head *head, uint32_t block)
+/* Whether a block may have this cycle if the ring is in order: behind the head is the pass before this one, or nothing,
+ * where mkfs has zeroed the ring, or xfs_repair or xfs_admin the blocks up to the first record that they wrote. */
+static bool is_in_order(const struct head *head, uint32_t block, uint32_t cycle)
 {
-        return block < head->block ? head->cycle : cycle_before(head->cycle);
+        if (block < head->block)
+                return cycle == head->cycle;
+        return cycle == cycle_before(head->cycle) || cycle == 0;
 }
 
 /* FS_CLEAN here: the head was found. Halving the ring finds one place where the cycle falls; whether it is the only one
@@ -217,7 +218,7 @@ static struct fs_report surroundings_are_in_order(const struct xfs *fs, const st
                 if (!read_log(fs, at, chunk, n))
                         return FS_REPORT(FS_UNKNOWN, WHY_UNREADABLE_LOG);
                 for (uint32_t i = 0; i < n; i++, at = (at + 1) % fs->log_blocks)
-                        if (cycle_of(chunk + (size_t)i * BB) != expected_cycle(head, at))
+                        if (!is_in_order(head, at, cycle_of(chunk + (size_t)i * BB)))
                                 return FS_REPORT(FS_NEEDS_RECOVERY, WHY_NO_END);
                 left -= n;
         }

@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  * Copyright (C) 2026 The hibctl authors
  */
-#include "config.h"
-
 #include <string.h>
 
 #include "fsstate-parts.h"

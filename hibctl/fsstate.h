@@ -11,7 +11,8 @@
  *                  protection (the mmp feature) a frozen one shows too.
  *   ext2, and ext4 without a journal
  *                  nobody has, as Linux's ext4 driver does it; its old ext2 driver sets the flag again for a freeze.
- *   FAT, exFAT     nobody has who sets the volume's flag: Linux does, firmware, GRUB and many cameras do not.
+ *   FAT            nobody has who sets the flag: Linux does, firmware and GRUB do not.
+ *   exFAT          nobody who has changed anything since the last sync, which clears the flag in Linux.
  *   XFS            nobody who has changed anything: a mount writes nothing to the log before the first change.
  *                  A frozen one is not clean.
  *   F2FS           likewise, before the first change; after that not before the next checkpoint or fsync.

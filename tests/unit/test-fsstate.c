@@ -357,6 +357,21 @@ static void test_first_pass(void **state)
         fsimage_free(&image);
 }
 
+/* As xfs_admin -U leaves it: a record in the first two blocks, nothing up to block 512, then the pass before. */
+static void test_new_uuid(void **state)
+{
+        struct fsimage image = fsimage_make(IMAGE_XFS5);
+
+        (void)state;
+        make_xfs_log(&image, 2, 2, 1);
+        for (uint32_t i = 2; i < 512; i++)
+                memset(xfs_log_block(&image, i), 0, 512);
+        expect_log(&image, FS_CLEAN, "a new UUID", 2);
+        put_be(xfs_log_block(&image, 100), 2, 4);
+        expect_log(&image, FS_NEEDS_RECOVERY, "something behind it", 2);
+        fsimage_free(&image);
+}
+
 /* A block of another cycle anywhere in the ring, which is smaller than the window that is looked at. */
 static void test_holes(void **state)
 {
@@ -567,7 +582,7 @@ int main(void)
                 cmocka_unit_test(test_checksums),      cmocka_unit_test(test_clean),
                 cmocka_unit_test(test_signs),          cmocka_unit_test(test_wrong_checksum),
                 cmocka_unit_test(test_torn_checkpoint), cmocka_unit_test(test_every_head),
-                cmocka_unit_test(test_first_pass),     cmocka_unit_test(test_holes),
+                cmocka_unit_test(test_first_pass),     cmocka_unit_test(test_new_uuid), cmocka_unit_test(test_holes),
                 cmocka_unit_test(test_record_checksum), cmocka_unit_test(test_truncated),
                 cmocka_unit_test(test_failing_reads),  cmocka_unit_test(test_extremes),
                 cmocka_unit_test(test_noise),          cmocka_unit_test(test_other_types),
