@@ -82,6 +82,7 @@ static void test_signs(void **state)
                 { IMAGE_EXT4_MMP, EXT_SB + 0x150, 1, 4, LE, FS_UNKNOWN },     /* blocks, upper half */
                 { IMAGE_EXT4_MMP, EXT_SB + 0x168, 64, 8, LE, FS_UNKNOWN },    /* mmp block */
                 { IMAGE_EXT4_MMP, EXT_SB + 0x168, ~0ULL, 8, LE, FS_UNKNOWN },
+                { IMAGE_EXT4_MMP, EXT_SB + 0x168, 1ULL << 52 | EXT_MMP_BLOCK, 8, LE, FS_UNKNOWN }, /* wraps to it */
                 { IMAGE_EXT4_MMP, EXT_MMP_BLOCK * 4096, 0, 4, LE, FS_UNKNOWN },
                 { IMAGE_EXT4_MMP, EXT_MMP_BLOCK * 4096 + 4, 1, 4, LE, FS_MARKED_MOUNTED },
                 { IMAGE_EXT4_MMP, EXT_MMP_BLOCK * 4096 + 4, 0xe24d4d50, 4, LE, FS_MARKED_MOUNTED }, /* fsck runs */
