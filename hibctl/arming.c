@@ -94,6 +94,20 @@ int arming_check_grub(const char *prefix, struct grub_request *asked)
         return EXIT_DONE;
 }
 
+bool arming_module_is_missing(const char *prefix, char **folder)
+{
+        for (size_t i = 0; i < N_GRUB_PLATFORMS; i++) {
+                _cleanup_free_ char *path = NULL;
+                *folder = xasprintf("%s/%s", prefix, grub_platforms[i]);
+                path = xasprintf("%s/%s", *folder, GRUB_MODULE_NAME);
+                if (access(*folder, F_OK) == 0 && access(path, F_OK) != 0)
+                        return true;
+                free(*folder);
+                *folder = NULL;
+        }
+        return false;
+}
+
 bool arming_grub_knows_area(const struct grub_request *asked, const struct mark *mark)
 {
         return asked->has_device && asked->device.page_size == mark->page_size &&

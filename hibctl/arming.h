@@ -21,6 +21,10 @@ int arming_check_other(const struct reading *reading, const struct mark *mark);
 /* Refuses if grub.cfg in the folder PREFIX does not look for a mark: it would do nothing. */
 int arming_check_grub(const char *prefix, struct grub_request *asked);
 
+/* Whether GRUB in the folder PREFIX lacks its module for a platform that it is installed for: then it does not look
+ * into boot bits. *FOLDER, which the caller frees, is that platform's. Says nothing. */
+bool arming_module_is_missing(const char *prefix, char **folder);
+
 /* Whether the device that grub.cfg names is the swap area of MARK: then GRUB looks into its boot bits. Says nothing. */
 bool arming_grub_knows_area(const struct grub_request *asked, const struct mark *mark);
 

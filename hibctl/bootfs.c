@@ -17,8 +17,8 @@
 
 #include "bootfs.h"
 #include "freeze.h"
-#include "fsstate.h"
 #include "globals.h"
+#include "safety.h"
 #include "say.h"
 
 static const char *const prefixes[] = { "/boot/grub", "/boot/grub2" };
@@ -95,26 +95,31 @@ static int own_namespace(void)
         return EXIT_DONE;
 }
 
-static int check_mountable(const char *device, const struct device_tags *tags, bool for_writing)
+static int check_mountable(const char *device, const struct safety *s, bool for_writing)
 {
-        const struct fs_rules *r = find_rules(tags->type);
-        _cleanup_close_ int fd = open(device, O_RDONLY | O_EXCL | O_CLOEXEC);
+        const struct fs_rules *r = find_rules(s->tags.type);
+        const char *why = s->report.reason ? _(s->report.reason) : "";
 
-        if (fd < 0 && errno == EBUSY)
+        if (s->report.state == FS_IN_USE)
                 return refuse(_("%s: the boot filesystem is not mounted here, but somebody uses its device; unmount it "
                                 "there, or mount it here"),
                               device);
-        if (fd < 0)
-                return fail(_("%s: cannot open the device of the boot filesystem: %m"), device);
-        if (tags->ambiguous || !r)
-                return refuse(_("%s: not a filesystem that is known to be safe ('%s'); mount it yourself first"),
-                              device, tags->ambiguous ? _("ambiguous") : tags->type);
+        if (s->error < 0)
+                return fail(_("%s: cannot look at the boot filesystem: %s"), device, strerror(-s->error));
+        if (s->tags.ambiguous || !r)
+                return refuse(_("%s: not a filesystem that is known to be safe: %s ('%s'); mount it yourself first"),
+                              device, why, s->tags.ambiguous ? _("ambiguous") : s->tags.type);
         if (for_writing && r->why_not)
                 return no_store(_("%s: no mark can be written there: %s"), device, _(r->why_not));
-        if (fs_state(device, tags->type, NULL) == FS_DIRTY)
-                return refuse(_("%s: the boot filesystem was not unmounted in order; check it (fsck %s) or mount it "
-                                "yourself first"),
-                              device, device);
+        if (s->report.state == FS_UNKNOWN)
+                return refuse(_("%s: whether the boot filesystem was unmounted in order cannot be told: %s; check it "
+                                "(fsck %s) or mount it yourself first"),
+                              device, why, device);
+        if (s->report.state != FS_CLEAN)
+                return refuse(
+                        _("%s: the boot filesystem was not unmounted in order: %s; check it (fsck %s) or mount it "
+                          "yourself first"),
+                        device, why, device);
         return EXIT_DONE;
 }
 
@@ -145,16 +150,13 @@ static int mount_it(const char *device, const char *target, const char *type, bo
         return r;
 }
 
-/* Looks at DEVICE, and mounts it on TARGET in a namespace of our own if that is safe. */
-static int mount_safely(struct bootfs *fs, const char *device, const struct device_tags *tags, const char *target,
-                        bool for_writing)
+static int mount_privately(struct bootfs *fs, const char *device, const char *target, const char *type,
+                           bool for_writing)
 {
-        int r = check_mountable(device, tags, for_writing);
+        int r = own_namespace();
 
         if (r == EXIT_DONE)
-                r = own_namespace();
-        if (r == EXIT_DONE)
-                r = mount_it(device, target, tags->type, for_writing);
+                r = mount_it(device, target, type, for_writing);
         if (r != EXIT_DONE)
                 return r;
         say_step(_("mounted %s on %s in a mount namespace of our own"), device, target);
@@ -169,7 +171,7 @@ static int mount_entry(struct bootfs *fs, struct libmnt_fs *entry, bool for_writ
         const char *spec = mnt_fs_get_source(entry);
         _cleanup_free_ char *device = NULL;
         _cleanup_free_ char *target = in_root(mnt_fs_get_target(entry));
-        struct device_tags tags;
+        struct safety safety;
         int r;
 
         r = spec ? device_find(spec, &device) : -ENODEV;
@@ -182,10 +184,9 @@ static int mount_entry(struct bootfs *fs, struct libmnt_fs *entry, bool for_writ
                         _("%s: the device of the boot filesystem, as fstab names it, is not there; attach it or "
                           "correct fstab"),
                         spec ? spec : "?");
-        r = device_get_tags(device, NULL, &tags);
-        if (r < 0)
-                return fail(_("%s: cannot look at the boot filesystem: %s"), device, strerror(-r));
-        return mount_safely(fs, device, &tags, target, for_writing);
+        device_safety(device, &safety);
+        r = check_mountable(device, &safety, for_writing);
+        return r == EXIT_DONE ? mount_privately(fs, device, target, safety.tags.type, for_writing) : r;
 }
 
 /* ---- finding ---- */
@@ -228,9 +229,9 @@ static int describe(struct bootfs *fs, const char *path)
         const struct fs_rules *r = find_rules(fs->type);
         fs->journal = r && r->journal;
         if (strncmp(fs->type, "ext", 3) == 0 && fs->device) {
-                bool journal;
-                if (fs_state(fs->device, fs->type, &journal) != FS_UNKNOWN)
-                        fs->journal = journal;
+                struct fs_report report = fs_state(fs->device, fs->type);
+                if (report.state != FS_UNKNOWN)
+                        fs->journal = report.journal;
         }
         return EXIT_DONE;
 }
@@ -285,7 +286,29 @@ static int refuse_unplanned(const struct plan *plan)
         return EXIT_DONE;
 }
 
-static int find_planned(const struct plan *plan, char **device, struct device_tags *tags)
+/* Only what was unmounted in order, and is nobody's now: nothing may be replayed or repaired here. */
+static int check_planned(const struct plan *plan, const char *device, const struct safety *s)
+{
+        const struct fs_rules *r = find_rules(s->tags.type);
+        const char *why = s->report.reason ? _(s->report.reason) : "";
+
+        if (s->error < 0)
+                return fail(_("%s: cannot look at the boot filesystem: %s"), device, strerror(-s->error));
+        if (s->report.state != FS_IN_USE && strcmp(s->tags.type, plan->boot.type) != 0)
+                return refuse(_("%s: it was %s when the plan was made, and is '%s' now; make the plan anew"), device,
+                              plan->boot.type, s->tags.type);
+        if (s->report.state != FS_CLEAN)
+                return refuse(
+                        _("%s: the boot filesystem was unmounted when the plan was made, but is not safe to mount "
+                          "now: %s"),
+                        device, why);
+        if (!r || r->why_not)
+                return no_store(_("%s: no mark can be written there: %s"), device,
+                                r ? _(r->why_not) : _("GRUB is not known to be able to overwrite a file on it"));
+        return EXIT_DONE;
+}
+
+static int find_planned(const struct plan *plan, char **device)
 {
         _cleanup_free_ char *tag = xasprintf("UUID=%s", plan->boot.uuid);
         int r = device_find(tag, device);
@@ -297,12 +320,6 @@ static int find_planned(const struct plan *plan, char **device, struct device_ta
                         tag);
         if (r < 0)
                 return no_store(_("%s: the device of the boot filesystem is not there; load its driver"), tag);
-        r = device_get_tags(*device, NULL, tags);
-        if (r < 0)
-                return fail(_("%s: cannot look at the boot filesystem: %s"), *device, strerror(-r));
-        if (strcmp(tags->type, plan->boot.type) != 0)
-                return refuse(_("%s: it was %s when the plan was made, and is '%s' now; make the plan anew"), *device,
-                              plan->boot.type, tags->type);
         return EXIT_DONE;
 }
 
@@ -319,17 +336,21 @@ static int make_mount_point(void)
 int bootfs_attach_planned(struct bootfs *fs, const struct plan *plan, bool for_writing)
 {
         _cleanup_free_ char *device = NULL;
-        struct device_tags tags;
+        struct safety safety;
         int r;
 
         *fs = (struct bootfs)BOOTFS_INIT;
         r = refuse_unplanned(plan);
         if (r == EXIT_DONE)
-                r = find_planned(plan, &device, &tags);
+                r = find_planned(plan, &device);
+        if (r != EXIT_DONE)
+                return r;
+        device_safety(device, &safety);
+        r = check_planned(plan, device, &safety);
         if (r == EXIT_DONE)
                 r = make_mount_point();
         if (r == EXIT_DONE)
-                r = mount_safely(fs, device, &tags, PLANNED_MOUNT_POINT, for_writing);
+                r = mount_privately(fs, device, PLANNED_MOUNT_POINT, safety.tags.type, for_writing);
         if (r != EXIT_DONE)
                 return r;
         fs->prefix = xasprintf("%s%s", PLANNED_MOUNT_POINT, plan->boot.path);
@@ -539,10 +560,12 @@ static int prove_unmounted(const struct bootfs *fs)
         if (r < 0)
                 return fail(_("%s: cannot flush the device: %s; the environment block may have been changed"),
                             fs->device, strerror(-r));
-        if (fs_state(fs->device, fs->type, NULL) == FS_DIRTY)
-                return fail(_("%s: the boot filesystem is not clean after it was unmounted; check it (fsck %s); the "
-                              "environment block may have been changed"),
-                            fs->device, fs->device);
+        struct fs_report report = fs_state(fs->device, fs->type);
+        if (report.state != FS_CLEAN)
+                return fail(
+                        _("%s: the boot filesystem is not clean after it was unmounted: %s; check it (fsck %s); the "
+                          "environment block may have been changed"),
+                        fs->device, _(report.reason), fs->device);
         r = compare_on_device(fs, fs->after, fs->size);
         if (r < 0)
                 return fail(_("%s: the device does not hold what was written: %s; the environment block may have been "

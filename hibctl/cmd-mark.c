@@ -115,6 +115,7 @@ static int mark_here(const struct request *request, struct outcome *outcome)
 {
         struct whereabouts where = { .area = &outcome->mark };
         struct grub_request asked;
+        _cleanup_free_ char *folder = NULL;
         char text[MARK_WIDTH];
         int r = arming_make_mark(&request->wish, &outcome->mark, text);
 
@@ -124,6 +125,10 @@ static int mark_here(const struct request *request, struct outcome *outcome)
                 return r;
         if (outcome->store == &store_env)
                 return put(request, &store_env, &outcome->mark, text);
+        if (arming_module_is_missing(store_env_bootfs()->prefix, &folder))
+                return no_store(
+                        _("%s: GRUB's module is not there, so GRUB would not look into boot bits; run 'hibctl setup'"),
+                        folder);
         if (!arming_grub_knows_area(&asked, &outcome->mark))
                 return no_store(
                         _("%s: grub.cfg does not name this swap area as the resume device, so GRUB would not look "

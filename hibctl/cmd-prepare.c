@@ -14,13 +14,13 @@
 
 #include "arming.h"
 #include "command.h"
-#include "fsstate.h"
 #include "globals.h"
 #include "holders.h"
 #include "initramfs.h"
 #include "json.h"
 #include "plan.h"
 #include "remount.h"
+#include "safety.h"
 #include "store-env.h"
 
 enum {
@@ -189,19 +189,21 @@ static int unmount_boot(struct boot *b)
 static int release_boot(struct boot *b)
 {
         int r = mounted_describe(&b->mount);
+        struct safety safety;
 
         if (r == EXIT_DONE)
                 r = unmount_boot(b);
         if (r != EXIT_DONE)
                 return r;
-        if (device_is_in_use(b->mount.device))
+        device_safety(b->mount.device, &safety);
+        if (safety.report.state == FS_IN_USE)
                 r = refuse(
                         _("%s: the boot filesystem is still mounted elsewhere (another mount point, or another mount "
                           "namespace); unmount it there, or leave --unmount out"),
                         b->mount.device);
-        else if (fs_state(b->mount.device, b->mount.type, NULL) == FS_DIRTY)
-                r = refuse(_("%s: the boot filesystem is not clean after it was unmounted; check it (fsck %s)"),
-                           b->mount.device, b->mount.device);
+        else if (safety.report.state != FS_CLEAN)
+                r = refuse(_("%s: the boot filesystem is not clean after it was unmounted: %s; check it (fsck %s)"),
+                           b->mount.device, safety.report.reason ? _(safety.report.reason) : "", b->mount.device);
         else
                 r = mounted_remember(&b->mount);
         if (r != EXIT_DONE)
@@ -219,8 +221,12 @@ static int plan_bootbits(const struct request *request, const struct grub_reques
 {
         struct whereabouts where = { .area = &plan->mark };
         _cleanup_reading_ struct reading reading = { 0 };
-        _cleanup_free_ char *device = NULL;
+        _cleanup_free_ char *device = NULL, *folder = NULL;
 
+        if (arming_module_is_missing(store_env_bootfs()->prefix, &folder)) {
+                boot->no_bits = xasprintf(_("GRUB's module is not in %s; run 'hibctl setup'"), folder);
+                return EXIT_DONE;
+        }
         if (!arming_grub_knows_area(asked, &plan->mark)) {
                 boot->no_bits = xstrdup(_("grub.cfg does not name that swap area as the resume device; set "
                                           "GRUB_HIBCTL_RESUME in /etc/default/grub and run update-grub"));

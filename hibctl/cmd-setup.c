@@ -16,10 +16,10 @@
 #include "command.h"
 #include "envfile.h"
 #include "globals.h"
+#include "grubcfg.h"
 #include "json.h"
 #include "store-env.h"
 
-#define MODULE_NAME "hibresume.mod"
 #define MODULE_MAX (1024 * 1024)
 
 enum { OPTION_REMOVE = 256, OPTION_MODULES };
@@ -31,9 +31,6 @@ static const struct option options[] = {
         { "help", no_argument, NULL, 'h' },
         { 0 },
 };
-
-/* The platforms that a module is built for. */
-static const char *const platforms[] = { "x86_64-efi", "i386-pc" };
 
 struct work {
         bool remove, dry_run;
@@ -169,10 +166,10 @@ static int setup_modules(struct work *work, const struct bootfs *fs)
 {
         int r = EXIT_DONE;
 
-        for (size_t i = 0; i < ELEMENTS(platforms) && r == EXIT_DONE; i++) {
-                _cleanup_free_ char *folder = xasprintf("%s/%s", fs->prefix, platforms[i]);
-                _cleanup_free_ char *from = xasprintf("%s/%s/%s", work->modules, platforms[i], MODULE_NAME);
-                _cleanup_free_ char *to = xasprintf("%s/%s", folder, MODULE_NAME);
+        for (size_t i = 0; i < N_GRUB_PLATFORMS && r == EXIT_DONE; i++) {
+                _cleanup_free_ char *folder = xasprintf("%s/%s", fs->prefix, grub_platforms[i]);
+                _cleanup_free_ char *from = xasprintf("%s/%s/%s", work->modules, grub_platforms[i], GRUB_MODULE_NAME);
+                _cleanup_free_ char *to = xasprintf("%s/%s", folder, GRUB_MODULE_NAME);
 
                 if (access(folder, F_OK) != 0)
                         continue;
@@ -183,7 +180,7 @@ static int setup_modules(struct work *work, const struct bootfs *fs)
                 else
                         say(_("%s: there is no module for %s; GRUB will use its plain script, which cannot look at the "
                               "image"),
-                            from, platforms[i]);
+                            from, grub_platforms[i]);
         }
         return r;
 }

@@ -127,7 +127,8 @@ int device_get_tags(const char *path, const char *const types[], struct device_t
         if (!pr)
                 return errno ? -errno : -EIO;
         blkid_probe_enable_superblocks(pr, 1);
-        blkid_probe_set_superblocks_flags(pr, BLKID_SUBLKS_TYPE | BLKID_SUBLKS_UUID | BLKID_SUBLKS_LABEL);
+        blkid_probe_set_superblocks_flags(pr, BLKID_SUBLKS_TYPE | BLKID_SUBLKS_UUID | BLKID_SUBLKS_LABEL |
+                                                      BLKID_SUBLKS_USAGE);
         if (types)
                 blkid_probe_filter_superblocks_type(pr, BLKID_FLTR_ONLYIN, (char **)types);
         blkid_probe_enable_partitions(pr, !types);
@@ -141,6 +142,7 @@ int device_get_tags(const char *path, const char *const types[], struct device_t
                 lookup(pr, "LABEL", tags->label, sizeof(tags->label));
                 lookup(pr, "PART_ENTRY_UUID", tags->part_uuid, sizeof(tags->part_uuid));
                 lookup(pr, "PART_ENTRY_NAME", tags->part_label, sizeof(tags->part_label));
+                lookup(pr, "USAGE", tags->usage, sizeof(tags->usage));
         }
         blkid_free_probe(pr);
         return r == -1 ? -EIO : 0;
@@ -256,18 +258,22 @@ int device_number(const char *path, dev_t *dev)
         return 0;
 }
 
-int device_read(const char *path, uint64_t at, void *buf, size_t size)
+int device_open(const char *path, int flags)
 {
-        _cleanup_close_ int fd = open(path, O_RDONLY | O_CLOEXEC | O_DIRECT);
+        int fd = open(path, O_RDONLY | O_CLOEXEC | O_DIRECT | flags);
+
+        if (fd < 0 && errno == EINVAL)
+                fd = open(path, O_RDONLY | O_CLOEXEC | flags);
+        return fd < 0 ? -errno : fd;
+}
+
+int device_read_fd(int fd, uint64_t at, void *buf, size_t size)
+{
         _cleanup_free_ void *aligned = NULL;
         uint64_t start = at / DIRECT_ALIGN * DIRECT_ALIGN;
         size_t want = (size_t)(at - start) + size;
         size_t room = (want + DIRECT_ALIGN - 1) / DIRECT_ALIGN * DIRECT_ALIGN;
 
-        if (fd < 0 && errno == EINVAL)
-                fd = open(path, O_RDONLY | O_CLOEXEC);
-        if (fd < 0)
-                return -errno;
         if (posix_memalign(&aligned, DIRECT_ALIGN, room) != 0) {
                 aligned = NULL;
                 return -ENOMEM;
@@ -286,6 +292,13 @@ int device_read(const char *path, uint64_t at, void *buf, size_t size)
         }
         memcpy(buf, (char *)aligned + (at - start), size);
         return 0;
+}
+
+int device_read(const char *path, uint64_t at, void *buf, size_t size)
+{
+        _cleanup_close_ int fd = device_open(path, 0);
+
+        return fd < 0 ? fd : device_read_fd(fd, at, buf, size);
 }
 
 /* The device's own sectors may be larger than 512 bytes: then the rest of the one is written back as it was read just

@@ -29,7 +29,8 @@ struct device_tags {
         char part_uuid[UUID_TEXT_MAX];
         char label[LABEL_TEXT_MAX];
         char part_label[LABEL_TEXT_MAX];
-        bool ambiguous; /* several signatures: what it is cannot be told */
+        char usage[UUID_TEXT_MAX]; /* what it is for: "filesystem", "raid", "crypto", "other" */
+        bool ambiguous;            /* several signatures: what it is cannot be told */
 };
 
 /* The node in /dev for a device number. 0 or a negative errno; the caller frees *PATH. */
@@ -52,8 +53,14 @@ int device_count_uuid(const char *uuid, const char *const types[]);
 /* The device number of a block device node; 0 or a negative errno. */
 int device_number(const char *path, dev_t *dev);
 
-/* Reads SIZE bytes at byte AT of the device, past the page cache where the device allows it. 0 or a negative errno;
- * -ENODATA if it is outside. */
+/* Opens a device for reading, past the page cache where the device allows it. FLAGS: 0, or O_EXCL to hold it: -EBUSY if
+ * somebody else does. A descriptor or a negative errno. */
+int device_open(const char *path, int flags);
+
+/* Reads SIZE bytes at byte AT from what device_open gave. 0 or a negative errno; -ENODATA if it is outside. */
+int device_read_fd(int fd, uint64_t at, void *buf, size_t size);
+
+/* Both in one. */
 int device_read(const char *path, uint64_t at, void *buf, size_t size);
 
 /* Overwrites the one sector of 512 bytes at byte AT, a multiple of 512, and flushes. EXCLUSIVE: only if nobody has it

@@ -1,71 +1,52 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  * Copyright (C) 2026 The hibctl authors
  */
-#include "config.h"
-
-#include <stdint.h>
 #include <string.h>
 
-#include "device.h"
-#include "fsstate.h"
+#include "fsstate-parts.h"
 
-static uint32_t le32(const uint8_t *p)
+static const struct {
+        const char *type;
+        struct fs_report (*examine)(const struct fs_source *source);
+} families[] = {
+        { "ext2", ext_examine }, { "ext3", ext_examine },    { "ext4", ext_examine },
+        { "vfat", fat_examine }, { "msdos", fat_examine },   { "exfat", exfat_examine },
+        { "xfs", xfs_examine },  { "btrfs", btrfs_examine }, { "f2fs", f2fs_examine },
+};
+
+struct fs_report fs_examine(const struct fs_source *source, const char *type)
 {
-        return (uint32_t)p[0] | (uint32_t)p[1] << 8 | (uint32_t)p[2] << 16 | (uint32_t)p[3] << 24;
+        for (size_t i = 0; i < ELEMENTS(families); i++)
+                if (strcmp(families[i].type, type) == 0)
+                        return families[i].examine(source);
+        return FS_REPORT(FS_UNKNOWN, N_("it is not of a type that shows its state in a place that is read here"));
 }
 
-static uint32_t le16(const uint8_t *p)
+bool fs_read(const struct fs_source *source, uint64_t at, void *buf, size_t size)
 {
-        return (uint32_t)p[0] | (uint32_t)p[1] << 8;
+        return at <= source->size && size <= source->size - at && source->read(source->context, at, buf, size) == 0;
 }
 
-/* Offsets in struct ext4_super_block, fs/ext4/ext4.h; the superblock is at byte 1024. */
-#define EXT_SUPERBLOCK 1024
-#define EXT_STATE 0x3a
-#define EXT_COMPAT 0x5c
-#define EXT_INCOMPAT 0x60
-#define EXT_RO_COMPAT 0x64
-#define EXT_LAST_ORPHAN 0xe8
-#define EXT_STATE_VALID 1U
-#define EXT_STATE_ERROR 2U
-#define EXT_COMPAT_JOURNAL 0x4U
-#define EXT_INCOMPAT_RECOVER 0x4U
-#define EXT_RO_COMPAT_ORPHAN_PRESENT 0x10000U
-
-static enum fs_state ext_state(const char *device, bool *journal)
+bool fs_fits(const struct fs_source *source, uint64_t count, uint32_t unit)
 {
-        uint8_t sb[1024];
-
-        if (device_read(device, EXT_SUPERBLOCK, sb, sizeof(sb)) < 0)
-                return FS_UNKNOWN;
-        *journal = le32(sb + EXT_COMPAT) & EXT_COMPAT_JOURNAL;
-        if ((le32(sb + EXT_INCOMPAT) & EXT_INCOMPAT_RECOVER) ||
-            (le32(sb + EXT_RO_COMPAT) & EXT_RO_COMPAT_ORPHAN_PRESENT) || le32(sb + EXT_LAST_ORPHAN) != 0 ||
-            !(le16(sb + EXT_STATE) & EXT_STATE_VALID) || (le16(sb + EXT_STATE) & EXT_STATE_ERROR))
-                return FS_DIRTY;
-        return FS_CLEAN;
+        return unit != 0 && count != 0 && count <= source->size / unit;
 }
 
-/* The volume is dirty while bit 0 of the state byte is set: struct fat_boot_sector, msdos_fs.h. The byte is at another
- * place on FAT32, which is told by a FAT length of 0 in the old field. */
-static enum fs_state fat_state(const char *device)
+uint32_t fs_crc(uint32_t polynomial, uint32_t crc, const void *buf, size_t size)
 {
-        uint8_t sector[512];
+        const uint8_t *p = buf;
+        uint32_t table[16];
 
-        if (device_read(device, 0, sector, sizeof(sector)) < 0)
-                return FS_UNKNOWN;
-        return sector[le16(sector + 22) == 0 ? 0x41 : 0x25] & 1 ? FS_DIRTY : FS_CLEAN;
-}
-
-enum fs_state fs_state(const char *device, const char *type, bool *journal)
-{
-        bool ignored;
-
-        journal = journal ? journal : &ignored;
-        *journal = false;
-        if (strncmp(type, "ext", 3) == 0)
-                return ext_state(device, journal);
-        if (strcmp(type, "vfat") == 0)
-                return fat_state(device);
-        return FS_UNKNOWN;
+        /* Four bits at a time: a table that is cheap to make, for two polynomials. */
+        for (uint32_t i = 0; i < 16; i++) {
+                table[i] = i;
+                for (int bit = 0; bit < 4; bit++)
+                        table[i] = table[i] >> 1 ^ (table[i] & 1 ? polynomial : 0);
+        }
+        for (size_t i = 0; i < size; i++) {
+                crc ^= p[i];
+                crc = crc >> 4 ^ table[crc & 15];
+                crc = crc >> 4 ^ table[crc & 15];
+        }
+        return crc;
 }

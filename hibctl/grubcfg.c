@@ -13,6 +13,8 @@
 #define GRUB_CFG_MAX (4 * 1024 * 1024)
 #define OFFSET_LIMIT (UINT64_C(1) << 44) /* pages, as in a mark */
 
+const char *const grub_platforms[N_GRUB_PLATFORMS] = { "x86_64-efi", "i386-pc" };
+
 /* The next word of a line of GRUB script, unquoted in place, or NULL at its end. Only what 06_hibctl writes is
  * understood: plain words, '...' and \'. *OK turns false for what means more than itself. */
 static char *next_word(char **line, bool *ok)

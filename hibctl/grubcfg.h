@@ -10,6 +10,12 @@
 
 #include "mark/mark.h"
 
+#define GRUB_MODULE_NAME "hibresume.mod"
+
+/* The platforms that a module is built for: names of folders in GRUB's. */
+#define N_GRUB_PLATFORMS 2
+extern const char *const grub_platforms[N_GRUB_PLATFORMS];
+
 struct grub_request {
         bool asks;          /* there is such a line: GRUB looks for a mark */
         bool has_device;    /* it names a resume device, to be looked at even if nothing is marked ... */

@@ -19,12 +19,13 @@ static void look_at(struct situation *s, size_t i, const struct mark *mark)
 
         source->state = mark->state;
         source->empty = mark->empty;
-        source->verify = mark->verify;
+        /* Whoever reads boot bits sees the image too. */
+        source->verify = i == AT_BOOTBITS ? MARK_VERIFY_HEADER : mark->verify;
         if (mark->empty || mark->state == MARK_NONE)
                 return;
         s->seen[i] = target_look_at_image(mark, NULL, &s->devices[i]);
         source->image = s->seen[i];
-        if (mark->verify == MARK_VERIFY_HINT)
+        if (source->verify == MARK_VERIFY_HINT)
                 source->image = IMAGE_NOT_LOOKED;
         else if (s->devices[i] && target_how_to_verify(s->devices[i]) == MARK_VERIFY_HINT)
                 source->image = IMAGE_NO_DEVICE; /* the boot loader does not see it */

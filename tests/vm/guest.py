@@ -96,6 +96,18 @@ def make_initramfs(kernel, work, out):
     write_cpio(work, out)
 
 
+def make_bare_initramfs(kernel, modules, work, out):
+    """Makes an initramfs that is the whole guest: a shell, these modules, and the command channel."""
+    tree = Tree(work)
+    tree.add(_PROGRAMS / "init-bare", "init", 0o755)
+    tree.add(_PROGRAMS / "agent", "usr/sbin/agent", 0o755)
+    order = kernel.modules("virtio_pci", "virtio_blk", *modules)
+    for module in order:
+        tree.add(module, f"lib/modules/{module.name}")
+    tree.write("lib/modules/order", "".join(f"{module.name}\n" for module in order))
+    write_cpio(work, out)
+
+
 def make_witness(out):
     host.run("cc", "-std=gnu11", "-static", "-Os", "-Wall", "-Wextra", "-Werror", "-o", out, _PROGRAMS / "witness.c")
 

@@ -164,9 +164,12 @@ class Machine:
         if self.firmware is Firmware.OVMF:
             argv += ["-drive", f"if=pflash,unit=0,format=raw,readonly=on,file={OVMF / 'OVMF_CODE_4M.fd'}",
                      "-drive", f"if=pflash,unit=1,format=raw,file={self._nvram}"]
-        argv += ["-drive", f"if=none,id=disk,format=raw,file={self.disk.path}",
-                 "-device", "virtio-blk-pci,drive=disk,bootindex=1"]
-        return argv
+        return argv + self._boot_arguments()
+
+    def _boot_arguments(self):
+        """What the machine starts from."""
+        return ["-drive", f"if=none,id=disk,format=raw,file={self.disk.path}",
+                "-device", "virtio-blk-pci,drive=disk,bootindex=1"]
 
     def cut_power(self):
         """Pulls the plug: what the guest did not write is lost."""
