@@ -23,6 +23,7 @@ KINDS = {
     "ext4-mmp": (8 * MIB, ["mkfs.ext4", "-q", "-b", "1024", "-O", "mmp"]),
     "ext4-nocsum": (8 * MIB, ["mkfs.ext4", "-q", "-b", "1024", "-O", "^metadata_csum,^64bit"]),
     "xfs-4k": (320 * MIB, ["mkfs.xfs", "-q", "-s", "size=4096"]),
+    "xfs-smalllog": (100 * MIB, ["mkfs.xfs", "-q", "--unsupported", "-l", "size=6m"]),
     "xfs-stripe": (640 * MIB, ["mkfs.xfs", "-q", "-d", "su=256k,sw=2", "-l", "su=256k"]),
 }
 
@@ -183,13 +184,13 @@ def test_frozen_without_a_change(scratch, fs_state):
 @pytest.mark.slow
 def test_xfs_whose_log_goes_around(scratch, fs_state):
     """The head of the log at many places, in several passes around it, mounted and unmounted."""
-    image = make_image(scratch, "xfs")
+    image = make_image(scratch, "xfs-smalllog")
     device, folder, copy = scratch.loop(image), scratch.folder("mounted"), scratch.path / "copy"
     dirty, heads = 0, []
     for turn in range(40):
         scratch.mount(device, folder)
         for batch in range(turn % 4):
-            for n in range(700):
+            for n in range(500):
                 (folder / f"{batch}-{n}-{'n' * 120}").write_bytes(b"")
             for path in folder.iterdir():
                 path.unlink()
@@ -205,7 +206,7 @@ def test_xfs_whose_log_goes_around(scratch, fs_state):
         about = run("xfs_logprint", "-t", image).stdout.decode(errors="replace")
         heads.append(int(re.search(r"head: (\d+)", about)[1]))
     assert dirty > 5
-    assert any(new < old for old, new in zip(heads, heads[1:])), f"the log did not go around: {heads}"
+    assert sum(new < old for old, new in zip(heads, heads[1:])) >= 1, f"the log did not go around: {heads}"
 
 
 def test_xfs_after_its_repair(scratch, fs_state):

@@ -449,6 +449,36 @@ static void test_failing_reads(void **state)
         }
 }
 
+/* Sums that wrap around: one change alone does not show them. */
+static void test_wrapping(void **state)
+{
+        struct fsimage image = fsimage_make(IMAGE_XFS4);
+        uint8_t zero[512] = { 0 }, buf[512];
+        struct fsreader r = { .bytes = zero, .size = sizeof(zero) };
+        struct fs_source source = { .context = &r, .read = fsreader_read, .size = r.size };
+
+        (void)state;
+        assert_false(fs_read(&source, UINT64_MAX - 10, buf, 11));
+        assert_false(fs_read(&source, UINT64_MAX, buf, 1));
+        assert_false(fs_read(&source, 0, buf, SIZE_MAX));
+        assert_false(fs_read(&source, 512, buf, 1));
+        assert_int_equal(r.reads, 0);
+        assert_true(fs_read(&source, 511, buf, 1));
+
+        put_be(image.bytes + 8, XFS_LOG_AT + XFS_LOG_BLOCKS - 1, 8); /* the log ends behind the last block */
+        assert_int_equal(examine_image(&image).state, FS_UNKNOWN);
+        fsimage_free(&image);
+
+        image = fsimage_make(IMAGE_F2FS); /* a pack whose end would be in another area, and is right there */
+        uint8_t *first = image.bytes + F2FS_CP * 4096;
+        put_le(first + 136, 515, 4);
+        memcpy(first + 514 * 4096, first, 4096);
+        memset(first + 512 * 4096, 0, 4096); /* no second pack */
+        fsimage_seal(&image);
+        assert_int_equal(examine_image(&image).state, FS_UNKNOWN);
+        fsimage_free(&image);
+}
+
 /* Every field that there could be, at every place of what is read, at its extremes: anything but a crash, a hang, or a
  * read outside. */
 static void test_extremes(void **state)
@@ -585,7 +615,7 @@ int main(void)
                 cmocka_unit_test(test_torn_checkpoint), cmocka_unit_test(test_every_head),
                 cmocka_unit_test(test_first_pass),     cmocka_unit_test(test_new_uuid), cmocka_unit_test(test_holes),
                 cmocka_unit_test(test_record_checksum), cmocka_unit_test(test_truncated),
-                cmocka_unit_test(test_failing_reads),  cmocka_unit_test(test_extremes),
+                cmocka_unit_test(test_wrapping), cmocka_unit_test(test_failing_reads),  cmocka_unit_test(test_extremes),
                 cmocka_unit_test(test_noise),          cmocka_unit_test(test_other_types),
         };
 
