@@ -144,7 +144,7 @@ def test_hook_that_makes_the_device(locate, scratch):
     run("mkswap", "-q", "-U", "33333333-89ab-4def-8123-456789abcdef", image)
     locate.hook("10-loop", f"losetup --find {image}")
     device = locate("UUID=33333333-89ab-4def-8123-456789abcdef", timeout=20).done().out.decode().strip()
-    scratch.detach(device)
+    run("losetup", "--detach", device)
 
 
 @pytest.mark.parametrize("script,word", [("exit 7", "status 7"), ("kill -9 $$", "signal 9"), ("sleep 60", "too long"),
