@@ -204,6 +204,14 @@ static int overwrite(const char *now, const char *wanted)
         return r;
 }
 
+/* After an error, which may have come before anything was written. */
+static bool is_as_before(void)
+{
+        char seen[BITS_SIZE];
+
+        return device_read(bits.device, bits.start, seen, BITS_SIZE) == 0 && memcmp(seen, bits.bytes, BITS_SIZE) == 0;
+}
+
 static int replace(const char *wanted)
 {
         int r = overwrite(bits.bytes, wanted);
@@ -212,7 +220,7 @@ static int replace(const char *wanted)
                 load();
                 return EXIT_DONE;
         }
-        if (r != -EBUSY && overwrite(wanted, bits.bytes) < 0)
+        if (!is_as_before() && overwrite(wanted, bits.bytes) < 0)
                 say_error(_("%s: the boot bits may have been changed: the old bytes could not be put back"),
                           bits.device);
         return cannot_write(r);
