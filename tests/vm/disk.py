@@ -198,11 +198,16 @@ class DiskMaker:
             self.kept[key] = self._make(*key)
         return self.kept[key].copy(self.scratch.folder("disk") / "disk.img")
 
+    def direct(self, cmdline=""):
+        """The ordinary system, started by QEMU without a boot loader: much faster where GRUB is not the matter."""
+        cmdline = f"root=UUID={ROOT_UUID} {grubcfg.CMDLINE} {cmdline}"
+        return host.Direct(self.kernel.image, self._shared_parts() / "initrd", cmdline)
+
     def _shared_parts(self):
-        """Initramfs and witness are the same on all disks."""
+        """Initramfs and programs are the same on all disks."""
         if not self._shared:
             folder = self.scratch.folder("parts")
-            guest.make_witness(folder / "witness")
+            guest.make_programs(folder)
             guest.make_initramfs(self.kernel, folder / "initramfs", folder / "initrd")
             shutil.rmtree(folder / "initramfs")
             self._shared = folder
@@ -220,7 +225,7 @@ class DiskMaker:
         root.mkdir()
         if layout.swap is Swap.FILE:
             _fill_swap_file(root / SWAP_FILE.lstrip("/"), layout.swap_mib * MIB)
-        guest.make_root(root, layout, self._shared_parts() / "witness", self.hibctl, self.moddir if module else None)
+        guest.make_root(root, layout, self.kernel, self._shared_parts(), self.hibctl, self.moddir if module else None)
         boot = root / "boot" if layout.boot is Boot.ROOT else folder / "boot"
         boot.mkdir(exist_ok=True)
         self._fill_boot(boot, layout, variables)

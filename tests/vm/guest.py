@@ -11,7 +11,9 @@ from .layout import Swap
 
 _PROGRAMS = Path(__file__).resolve().parent / "guest"
 _MERGED = {"bin": "usr/bin", "sbin": "usr/sbin", "lib": "usr/lib", "lib64": "usr/lib64"}
+PROGRAMS = ("witness", "nbd-file")
 _MODULES = ("virtio_pci", "virtio_blk", "efivarfs", "vfat", "nls_cp437", "nls_ascii", "nls_iso8859-1", "nls_utf8")
+LAYER_MODULES = ("loop", "dm_mod", "dm_crypt", "xts", "ecb", "md_mod", "raid1", "nbd")  # not loaded until wanted
 
 
 def write_cpio(folder, out):
@@ -82,6 +84,14 @@ class Tree:
         path.write_text(text)
 
 
+def _add_modules(tree, kernel, names):
+    """Adds kernel modules and all that they depend on, and in lib/modules/order their names in the order of loading."""
+    order = kernel.modules(*names)
+    for module in order:
+        tree.add(module, f"lib/modules/{module.name}")
+    tree.write("lib/modules/order", "".join(f"{module.name}\n" for module in order))
+
+
 def make_initramfs(kernel, work, out):
     """Makes the initramfs, uncompressed: unpacking costs more here than reading does."""
     tree = Tree(work)
@@ -89,10 +99,7 @@ def make_initramfs(kernel, work, out):
     (work / "usr/bin/blkid").unlink(missing_ok=True)
     tree.add(blkid, "usr/sbin/blkid")
     tree.add(_PROGRAMS / "init", "init", 0o755)
-    order = kernel.modules(*_MODULES)
-    for module in order:
-        tree.add(module, f"lib/modules/{module.name}")
-    tree.write("lib/modules/order", "".join(f"{module.name}\n" for module in order))
+    _add_modules(tree, kernel, _MODULES)
     write_cpio(work, out)
 
 
@@ -101,31 +108,33 @@ def make_bare_initramfs(kernel, modules, work, out):
     tree = Tree(work)
     tree.add(_PROGRAMS / "init-bare", "init", 0o755)
     tree.add(_PROGRAMS / "agent", "usr/sbin/agent", 0o755)
-    order = kernel.modules("virtio_pci", "virtio_blk", *modules)
-    for module in order:
-        tree.add(module, f"lib/modules/{module.name}")
-    tree.write("lib/modules/order", "".join(f"{module.name}\n" for module in order))
+    _add_modules(tree, kernel, ("virtio_pci", "virtio_blk", *modules))
     write_cpio(work, out)
 
 
-def make_witness(out):
-    host.run("cc", "-std=gnu11", "-static", "-Os", "-Wall", "-Wextra", "-Werror", "-o", out, _PROGRAMS / "witness.c")
+def make_programs(folder):
+    """Compiles the guest's own programs."""
+    for name in PROGRAMS:
+        source = _PROGRAMS / f"{name}.c"
+        host.run("cc", "-std=gnu11", "-static", "-Os", "-Wall", "-Wextra", "-Werror", "-o", folder / name, source)
 
 
-def make_root(work, layout, witness, hibctl=None, moddir=None):
+def make_root(work, layout, kernel, programs, hibctl=None, moddir=None):
     """Fills WORK with the root filesystem's files: a shell, the tools, the configuration of LAYOUT, and if given the
     tool under test and its GRUB modules."""
     tree = Tree(work)
     for name in ("mnt", "boot", "boot/efi"):
         (work / name).mkdir(exist_ok=True)
-    for name, target in (("blkid", "usr/sbin/blkid"), ("grub-editenv", "usr/bin/grub-editenv")):
+    for name in ("blkid", "grub-editenv", "dmsetup"):
         (work / "usr/bin" / name).unlink(missing_ok=True)
-        tree.add(host.find_tool(name), target)
+        tree.add(host.find_tool(name), f"usr/sbin/{name}")
+    _add_modules(tree, kernel, LAYER_MODULES)
     tree.add(_PROGRAMS / "rc", "usr/sbin/init", 0o755)
     (work / "usr/bin/init").unlink()
     for name in ("agent", "suspend-to-disk", "shut-down"):
         tree.add(_PROGRAMS / name, f"usr/sbin/{name}", 0o755)
-    tree.add(witness, "usr/bin/witness", 0o755)
+    for name in PROGRAMS:
+        tree.add(programs / name, f"usr/bin/{name}", 0o755)
     if hibctl:
         tree.add(hibctl, "usr/sbin/hibctl", 0o755)
     if moddir:

@@ -3,6 +3,7 @@
 """What the tests need from the machine that runs them: tools, inputs, scratch space."""
 
 import contextlib
+import dataclasses
 import fcntl
 import os
 import shutil
@@ -89,6 +90,15 @@ class Kernel:
         for name in names:
             add(name.replace("-", "_"))
         return order
+
+
+@dataclasses.dataclass(frozen=True)
+class Direct:
+    """A kernel that QEMU starts by itself, without a boot loader."""
+
+    kernel: Path
+    initrd: Path
+    cmdline: str
 
 
 def _module_dependencies(path):

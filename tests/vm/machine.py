@@ -127,8 +127,9 @@ class Machine:
     def is_on(self):
         return self._process is not None
 
-    def power_on(self):
-        """Switches on. The disk, and OVMF's variables, are as the machine left them."""
+    def power_on(self, direct=None):
+        """Switches on. The disk, and OVMF's variables, are as the machine left them. DIRECT: the kernel to start past
+        GRUB."""
         assert not self.is_on, "the machine is on already"
         self.power_ons += 1
         self.console.begin(f"power on, number {self.power_ons}")
@@ -143,7 +144,7 @@ class Machine:
         self._started = time.monotonic()
         self.times = {}
         self._process = subprocess.Popen(
-            self._command({name: end.fileno() for name, end in theirs.items()}), stdin=subprocess.DEVNULL,
+            self._command({name: end.fileno() for name, end in theirs.items()}, direct), stdin=subprocess.DEVNULL,
             stdout=stderr, stderr=stderr, pass_fds=[end.fileno() for end in theirs.values()],
             start_new_session=True, preexec_fn=_die_with_parent)
         stderr.close()
@@ -152,7 +153,7 @@ class Machine:
         self._qmp("qmp_capabilities")
         return self
 
-    def _command(self, fds):
+    def _command(self, fds, direct):
         argv = [QEMU, "-nodefaults", "-no-user-config", "-name", "hibctl-test", "-machine", "q35", "-cpu", "max",
                 "-accel", "tcg", "-smp", "1", "-m", str(self.memory_mib), "-display", "none", "-vga", "std",
                 "-no-reboot"]
@@ -164,10 +165,13 @@ class Machine:
         if self.firmware is Firmware.OVMF:
             argv += ["-drive", f"if=pflash,unit=0,format=raw,readonly=on,file={OVMF / 'OVMF_CODE_4M.fd'}",
                      "-drive", f"if=pflash,unit=1,format=raw,file={self._nvram}"]
-        return argv + self._boot_arguments()
+        argv += self._boot_arguments()
+        if direct:
+            argv += ["-kernel", str(direct.kernel), "-initrd", str(direct.initrd), "-append", direct.cmdline]
+        return argv
 
     def _boot_arguments(self):
-        """What the machine starts from."""
+        """What the machine starts from, unless from a kernel of QEMU's."""
         return ["-drive", f"if=none,id=disk,format=raw,file={self.disk.path}",
                 "-device", "virtio-blk-pci,drive=disk,bootindex=1"]
 
@@ -328,9 +332,9 @@ class Machine:
         self.last_result = self._results.pop(pending)
         return Came.RESUMED
 
-    def boot(self, timeout=2 * PATIENT):
-        """Switches on and expects an ordinary boot, with the default entry of the menu."""
-        self.power_on()
+    def boot(self, direct=None, timeout=2 * PATIENT):
+        """Switches on and expects an ordinary boot, with the default entry of the menu, or of DIRECT."""
+        self.power_on(direct)
         came = self.wait_guest(timeout)
         if came is not Came.BOOTED:
             raise self._error(f"the machine {came.value} where it should have booted")
