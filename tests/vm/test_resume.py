@@ -155,6 +155,20 @@ def test_cancel_from_another_boot_discards_the_image(sleeper):
     assert wait_finding(machine) == NOTHING
 
 
+@on_seabios
+def test_mark_is_where_grub_reads_when_another_tool_has_just_moved_the_block(disks, machine_on):
+    """grub-editenv makes the file anew. Where its new block is stands in the journal only, which GRUB does not read."""
+    machine = machine_on(disks.disk(variables=OTHERS)).boot(disks.direct())
+    disk = machine.disk
+    scenario.setup(machine)
+    before = disk.extents(disk.grubenv_path)
+    machine.run("suspend-to-disk --prepare; grub-editenv /boot/grub/grubenv set keep=else && hibctl mark")
+    machine.cut_power()
+    scenario.assert_mark(machine, "armed")
+    assert envblock.variables(disk.grubenv())["keep"] == "else"
+    assert disk.extents(disk.grubenv_path) != before, "the block was not moved: nothing is shown"
+
+
 # 4
 
 
