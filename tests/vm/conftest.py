@@ -139,7 +139,7 @@ def sleeper(scratch, asleep_machines, firmware, machine_on):
     def make(layout=Layout(), **how):
         asleep = asleep_machines(firmware, layout, **how)
         machine = machine_on(asleep.disk.copy(scratch.folder("disk") / "disk.img"), asleep=asleep)
-        machine.healthy_block = asleep.block
+        machine.healthy_block, machine.plan = asleep.block, asleep.plan
         return machine, Witness(machine, asleep)
 
     return make

@@ -19,6 +19,7 @@ SECTOR = 512
 SWAP_SIGNATURE_AT = PAGE - 10  # struct swsusp_header and union swap_header end with it
 SWAP_ORIG_SIGNATURE_AT = PAGE - 20
 IMAGE_SIGNATURE = b"S1SUSPEND\0"
+_LOG_DISCARD = 4
 
 _GRUB_MODULES = ("part_gpt", "ext2", "fat", "search", "search_fs_uuid", "normal", "configfile")
 _MKE2FS = ("mke2fs", "-q", "-t", "ext4", "-b", "4096", "-m", "0", "-F")
@@ -143,6 +144,27 @@ class Disk:
         assert len(after) == len(before)
         self.overwrite(self.grubenv_path, after)
 
+    # Partitions as a whole
+
+    def read_part(self, name):
+        """All bytes of a partition."""
+        return self.read_raw(self.parts[name].start, self.parts[name].size)
+
+    def needs_recovery(self, name):
+        """Whether a partition's ext4 has a journal to be replayed: it is mounted, or was when the machine stopped."""
+        magic, = struct.unpack_from("<H", self.read_raw(self.parts[name].start + 0x438, 2))
+        incompat, = struct.unpack_from("<I", self.read_raw(self.parts[name].start + 0x460, 4))
+        assert magic == 0xEF53
+        return bool(incompat & 4)
+
+    def looks_clean(self, name):
+        """Whether a partition's filesystem looks as if it had been unmounted in order."""
+        start = self.parts[name].start
+        if self._is_vfat(name):
+            return not self.read_raw(start + 0x41, 1)[0] & 1
+        state, = struct.unpack_from("<H", self.read_raw(start + 0x43A, 2))
+        return not self.needs_recovery(name) and bool(state & 1)
+
     # Swap areas
 
     def swap_start(self, second=False):
@@ -157,6 +179,11 @@ class Disk:
 
     def has_image(self, second=False):
         return self.swap_signature(second) == IMAGE_SIGNATURE
+
+    def boot_bits(self, second=False):
+        """The first 1024 bytes of a swap area, which the kernel does not use, as GRUB reads them by a block list."""
+        start, device = self.swap_start(second), "(loop0)"
+        return host.run("grub-fstest", self.path, "cat", f"{device}{start // SECTOR}+2")
 
     def plant_image_header(self, second=False):
         """Makes a swap area look as if an image were in it: the kernel's header, and nothing behind it."""
@@ -203,13 +230,21 @@ class DiskMaker:
         cmdline = f"root=UUID={ROOT_UUID} {grubcfg.CMDLINE} {cmdline}"
         return host.Direct(self.kernel.image, self._shared_parts() / "initrd", cmdline)
 
+    def save_kernel(self, plan=None):
+        """The save kernel, started by QEMU. PLAN: the text of a plan that its initramfs has."""
+        initrd = self._shared_parts() / "save-initrd"
+        if plan is not None:
+            initrd = guest.append_file(initrd, "etc/hibctl/plan", plan, self.scratch.folder("save"))
+        return host.Direct(self.kernel.image, initrd, grubcfg.CMDLINE)
+
     def _shared_parts(self):
         """Initramfs and programs are the same on all disks."""
         if not self._shared:
             folder = self.scratch.folder("parts")
             guest.make_programs(folder)
             guest.make_initramfs(self.kernel, folder / "initramfs", folder / "initrd")
-            shutil.rmtree(folder / "initramfs")
+            guest.make_bare_initramfs(self.kernel, guest.MODULES, folder / "save-initramfs", folder / "save-initrd",
+                                      self.hibctl)
             self._shared = folder
         return self._shared
 
@@ -253,6 +288,33 @@ class DiskMaker:
                 for source in (host.GRUB_LIB / platform).glob(pattern):
                     shutil.copy(source, target)
         (boot / "grub/grubenv").write_bytes(envblock.make(dict(variables)))
+
+
+def differing_sectors(before, after):
+    """Numbers of the sectors in which two images of a partition differ."""
+    assert len(before) == len(after)
+    chunks = (at for at in range(0, len(before), MIB) if before[at : at + MIB] != after[at : at + MIB])
+    return [at // SECTOR for chunk in chunks for at in range(chunk, min(chunk + MIB, len(before)), SECTOR)
+            if before[at : at + SECTOR] != after[at : at + SECTOR]]
+
+
+def replay(disk, log):
+    """Repeats on DISK, sector by sector, what a machine wrote to another copy of it, and yields after each: the states
+    that a power cut could have left. LOG is of the form that the kernel's dm-log-writes has."""
+    with log.open("rb") as file, disk.path.open("r+b") as target:
+        magic, _, entries, size = struct.unpack("<QQQI", file.read(28))
+        assert magic == 0x6A736677736872
+        file.seek(size)
+        for _ in range(entries):
+            sector, count, flags, _ = struct.unpack("<QQQQ", file.read(size)[:32])
+            if flags & _LOG_DISCARD:
+                continue
+            data = file.read(count * size)
+            for at in range(0, len(data), SECTOR):
+                target.seek(sector * size + at)
+                target.write(data[at : at + SECTOR])
+                target.flush()
+                yield
 
 
 def _write_partition_table(disk):

@@ -11,8 +11,9 @@ from .layout import Swap
 
 _PROGRAMS = Path(__file__).resolve().parent / "guest"
 _MERGED = {"bin": "usr/bin", "sbin": "usr/sbin", "lib": "usr/lib", "lib64": "usr/lib64"}
+SAVE_INITRD = "/usr/lib/save-kernel/initrd"  # in the root filesystem
 PROGRAMS = ("witness", "nbd-file")
-_MODULES = ("virtio_pci", "virtio_blk", "efivarfs", "vfat", "nls_cp437", "nls_ascii", "nls_iso8859-1", "nls_utf8")
+MODULES = ("virtio_pci", "virtio_blk", "efivarfs", "vfat", "nls_cp437", "nls_ascii", "nls_iso8859-1", "nls_utf8")
 LAYER_MODULES = ("loop", "dm_mod", "dm_crypt", "xts", "ecb", "md_mod", "raid1", "nbd")  # not loaded until wanted
 
 
@@ -37,6 +38,17 @@ def _write_member(file, inode, name, mode, data):
     header = b"070701" + b"".join(b"%08X" % field for field in fields) + name
     for part in (header, data):
         file.write(part + b"\0" * (-len(part) % 4))
+
+
+def append_file(archive, path, data, folder):
+    """Makes a copy of an initramfs that has another file: a second archive behind the first, as the kernel takes it."""
+    target = folder / "tree" / path
+    target.parent.mkdir(parents=True)
+    target.write_bytes(data)
+    write_cpio(folder / "tree", folder / "member")
+    out = folder / "initrd"
+    out.write_bytes(archive.read_bytes() + (folder / "member").read_bytes())
+    return out
 
 
 class Tree:
@@ -99,15 +111,18 @@ def make_initramfs(kernel, work, out):
     (work / "usr/bin/blkid").unlink(missing_ok=True)
     tree.add(blkid, "usr/sbin/blkid")
     tree.add(_PROGRAMS / "init", "init", 0o755)
-    _add_modules(tree, kernel, _MODULES)
+    _add_modules(tree, kernel, MODULES)
     write_cpio(work, out)
 
 
-def make_bare_initramfs(kernel, modules, work, out):
-    """Makes an initramfs that is the whole guest: a shell, these modules, and the command channel."""
+def make_bare_initramfs(kernel, modules, work, out, hibctl=None):
+    """Makes an initramfs that is the whole guest: a shell, these modules, the command channel, and if given the tool
+    under test."""
     tree = Tree(work)
     tree.add(_PROGRAMS / "init-bare", "init", 0o755)
     tree.add(_PROGRAMS / "agent", "usr/sbin/agent", 0o755)
+    if hibctl:
+        tree.add(hibctl, "usr/sbin/hibctl", 0o755)
     _add_modules(tree, kernel, ("virtio_pci", "virtio_blk", *modules))
     write_cpio(work, out)
 
@@ -125,14 +140,15 @@ def make_root(work, layout, kernel, programs, hibctl=None, moddir=None):
     tree = Tree(work)
     for name in ("mnt", "boot", "boot/efi"):
         (work / name).mkdir(exist_ok=True)
-    for name in ("blkid", "grub-editenv", "dmsetup"):
+    for name in ("blkid", "grub-editenv", "dmsetup", "kexec"):
         (work / "usr/bin" / name).unlink(missing_ok=True)
         tree.add(host.find_tool(name), f"usr/sbin/{name}")
     _add_modules(tree, kernel, LAYER_MODULES)
     tree.add(_PROGRAMS / "rc", "usr/sbin/init", 0o755)
     (work / "usr/bin/init").unlink()
-    for name in ("agent", "suspend-to-disk", "shut-down"):
+    for name in ("agent", "suspend-to-disk", "shut-down", "jump"):
         tree.add(_PROGRAMS / name, f"usr/sbin/{name}", 0o755)
+    tree.add(programs / "save-initrd", SAVE_INITRD.lstrip("/"))
     for name in PROGRAMS:
         tree.add(programs / name, f"usr/bin/{name}", 0o755)
     if hibctl:

@@ -7,6 +7,7 @@ commands; a command that was running when the machine hibernated answers after i
 resume is told from a boot."""
 
 import base64
+import contextlib
 import ctypes
 import enum
 import json
@@ -26,6 +27,7 @@ from .console import Console
 
 QEMU = "qemu-system-x86_64"
 OVMF = Path("/usr/share/OVMF")
+MACHINE_UUID = "3ac41e00-1111-4222-8333-444455556666"
 MEMORY_MIB = 256
 PATIENCE = float(os.environ.get("HIBCTL_TEST_PATIENCE", "1"))  # factor on every time-out, for slow machines
 
@@ -80,6 +82,7 @@ class Asleep:
     secret: str  # of the witness
     count: int
     block: bytes  # the environment block before anything was marked
+    plan: bytes | None = None  # for a save kernel
 
 
 def _die_with_parent():
@@ -127,13 +130,14 @@ class Machine:
     def is_on(self):
         return self._process is not None
 
-    def power_on(self, direct=None):
+    def power_on(self, direct=None, write_log=None):
         """Switches on. The disk, and OVMF's variables, are as the machine left them. DIRECT: the kernel to start past
-        GRUB."""
+        GRUB. WRITE_LOG: a file that takes every write to the disk, for disk.replay."""
         assert not self.is_on, "the machine is on already"
         self.power_ons += 1
         self.console.begin(f"power on, number {self.power_ons}")
         self.stop_reason = None
+        self._write_log = write_log
         self._qmp_text = b""
         self._qmp_replies = []
         theirs = {}
@@ -144,8 +148,8 @@ class Machine:
         self._started = time.monotonic()
         self.times = {}
         self._process = subprocess.Popen(
-            self._command({name: end.fileno() for name, end in theirs.items()}, direct), stdin=subprocess.DEVNULL,
-            stdout=stderr, stderr=stderr, pass_fds=[end.fileno() for end in theirs.values()],
+            self._command({name: end.fileno() for name, end in theirs.items()}, direct),
+            stdin=subprocess.DEVNULL, stdout=stderr, stderr=stderr, pass_fds=[end.fileno() for end in theirs.values()],
             start_new_session=True, preexec_fn=_die_with_parent)
         stderr.close()
         for end in theirs.values():
@@ -156,7 +160,7 @@ class Machine:
     def _command(self, fds, direct):
         argv = [QEMU, "-nodefaults", "-no-user-config", "-name", "hibctl-test", "-machine", "q35", "-cpu", "max",
                 "-accel", "tcg", "-smp", "1", "-m", str(self.memory_mib), "-display", "none", "-vga", "std",
-                "-no-reboot"]
+                "-no-reboot", "-uuid", MACHINE_UUID]
         for name in ("console", "channel", "qmp"):
             argv += ["-chardev", f"socket,id={name},fd={fds[name]}"]
         # OVMF takes the first two serial ports of a PC for its console, so the channel is on the third: ttyS2.
@@ -172,8 +176,12 @@ class Machine:
 
     def _boot_arguments(self):
         """What the machine starts from, unless from a kernel of QEMU's."""
-        return ["-drive", f"if=none,id=disk,format=raw,file={self.disk.path}",
-                "-device", "virtio-blk-pci,drive=disk,bootindex=1"]
+        drive = f"format=raw,file={self.disk.path}"
+        if self._write_log:
+            self._write_log.touch()
+            drive = (f"driver=blklogwrites,file.driver=file,file.filename={self.disk.path},log.driver=file,"
+                     f"log.filename={self._write_log}")
+        return ["-drive", f"if=none,id=disk,{drive}", "-device", "virtio-blk-pci,drive=disk,bootindex=1"]
 
     def cut_power(self):
         """Pulls the plug: what the guest did not write is lost."""
@@ -181,9 +189,9 @@ class Machine:
             self._process.kill()
             self._gone("power cut")
 
-    def shut_down(self, timeout=PATIENT):
-        """Lets the guest switch off as a well-behaved system does."""
-        self._send("shut-down")
+    def shut_down(self, command="shut-down", timeout=PATIENT):
+        """Lets the guest switch off, as a well-behaved system does unless told otherwise."""
+        self._send(command)
         self.wait_off(timeout)
 
     def wait_off(self, timeout=PATIENT):
@@ -340,6 +348,42 @@ class Machine:
             raise self._error(f"the machine {came.value} where it should have booted")
         return self
 
+    def jump(self, timeout=PATIENT):
+        """Jumps into the save kernel that "jump --load" has loaded, and waits until it is there."""
+        self._send("jump")
+        self.boot_id = None
+        self._until(lambda: self.boot_id, timeout, "save kernel")
+        self._stamp("jump")
+
+    @contextlib.contextmanager
+    def awake_in(self, direct, timeout=PATIENT, **how):
+        """Runs another kernel on a machine that sleeps, and switches it off at the end, without a sync. What the
+        machine hibernated in is still waited for afterwards."""
+        kept = self._pending, self._channel, self.boot_id
+        self._start_other(direct, timeout, **how)
+        yield self
+        if self.is_on:
+            self.shut_down("poweroff -nf")
+        self._pending, self._channel, self.boot_id = kept
+
+    def come_back(self, direct, command, timeout=2 * PATIENT):
+        """Starts another kernel on a machine that sleeps, and there runs COMMAND, which must bring back what sleeps."""
+        pending, channel = self._pending, self._channel
+        self._start_other(direct, timeout)
+        ident = self._send(command)
+        self._channel = channel
+        self._until(lambda: {ident, pending} & set(self._results), timeout, "session")
+        if pending not in self._results:
+            raise self._error(f"{command!r} did not resume: {self._results.pop(ident)}")
+        self.last_result = self._results.pop(pending)
+        self._stamp("guest")
+
+    def _start_other(self, direct, timeout, **how):
+        self._pending, self.boot_id = None, None
+        self.power_on(direct, **how)
+        self._until(lambda: self.boot_id, timeout, "other kernel")
+        self._stamp("other kernel")
+
     def _send(self, command):
         ident = secrets.token_hex(8)
         self._channel = b""
@@ -380,11 +424,11 @@ class Machine:
             raise self._error(f"the machine went off with {self.stop_reason} while hibernating")
         return None
 
-    def leave_asleep(self, witness, block):
+    def leave_asleep(self, witness, block, plan=None):
         """What this machine, which has hibernated, leaves behind."""
         assert not self.is_on and self._pending
         nvram = self._nvram.read_bytes() if self.firmware is Firmware.OVMF else None
-        return Asleep(self.disk, self.firmware, nvram, self._pending, witness.secret, witness.count, block)
+        return Asleep(self.disk, self.firmware, nvram, self._pending, witness.secret, witness.count, block, plan)
 
     def hibernate(self, timeout=2 * PATIENT):
         """Hibernates and expects the machine to be off afterwards."""

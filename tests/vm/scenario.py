@@ -10,6 +10,8 @@ from .machine import PATIENT, Machine, Witness
 
 DONE, FAILED, NOTHING, REFUSED, NO_STORE, USAGE = 0, 1, 2, 3, 4, 64
 
+PLAN = "/run/hibctl/plan"
+
 RESUME_TITLE = "Resume the hibernated session"
 DISCARD_TITLE = "Discard the hibernated session"
 
@@ -78,10 +80,10 @@ def assert_only_mark_differs(before, after):
     assert envblock.without_mark(after) == envblock.without_mark(before)
 
 
-def assert_mark(machine, state):
-    """The mark has this state, and names this machine's image and kernel."""
+def assert_mark(machine, state, block=None):
+    """The mark in the environment block, or in BLOCK, has this state, and names this machine's image and kernel."""
     disk = machine.disk
-    mark_ = envblock.mark(disk.grubenv())
+    mark_ = envblock.mark(disk.grubenv() if block is None else block)
     layout, release = disk.layout, disk.kernel.release
     expected = {"magic": "hib1", "state": state, "image": layout.resume_tag, "offset": str(disk.swap_offset),
                 "page_size": "4096", "fs_uuid": layout.boot_uuid, "kernel": f"{layout.boot_folder}/vmlinuz-{release}",
@@ -92,10 +94,16 @@ def assert_mark(machine, state):
 # ---- falling asleep ----
 
 
+def prepare(machine, options=""):
+    """Prepares for a save kernel, and returns the plan."""
+    machine.run(f"suspend-to-disk --prepare && hibctl prepare {options}")
+    return machine.read_file(PLAN)
+
+
 def fall_asleep(disks, firmware, layout, folder, marked=True, boot_mounted=True, module=True, variables=OTHERS,
-                entries=""):
+                entries="", prepared=None):
     """Boots a machine, sets hibctl up, marks and hibernates. BOOT_MOUNTED: whether the sleeping system still has its
-    boot filesystem mounted."""
+    boot filesystem mounted. PREPARED: options of "hibctl prepare", which then takes the place of marking."""
     disk = disks.disk(layout, module=module, variables=variables, entries=entries)
     with Machine(disk, firmware, folder) as machine:
         machine.boot()
@@ -104,9 +112,12 @@ def fall_asleep(disks, firmware, layout, folder, marked=True, boot_mounted=True,
         witness = Witness(machine)
         if not boot_mounted:
             machine.run("umount /boot/efi; umount /boot")
-        if marked:
+        plan = None
+        if prepared is not None:
+            plan = prepare(machine, prepared)
+        elif marked:
             mark(machine)
         else:
             machine.run("suspend-to-disk --prepare")
         machine.hibernate()
-        return machine.leave_asleep(witness, block)
+        return machine.leave_asleep(witness, block, plan)

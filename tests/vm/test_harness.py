@@ -5,6 +5,7 @@
 import pytest
 
 from . import envblock, grubcfg, host
+from .disk import differing_sectors
 from .layout import Boot, Layout, Swap
 from .machine import Came, Firmware, MachineError, Witness
 
@@ -101,6 +102,43 @@ def test_command_channel_is_exact(plain_disks, machine_on):
     assert machine.run("seq 1 20000").output == "".join(f"{n}\n" for n in range(1, 20001))
     with pytest.raises(MachineError, match="exit status 3"):
         machine.run("exit 3")
+
+
+def test_save_kernel_on_a_machine_that_sleeps(plain_disks, kernel, machine_on):
+    """The rig that other tests stand on: another kernel runs between hibernating and resuming, and leaves no trace."""
+    disk = disk_with_resume_entry(plain_disks, kernel, Layout())
+    machine = machine_on(disk).boot()
+    witness = Witness(machine)
+    machine.hibernate()
+    before = disk.read_raw(0, disk.layout.size)
+    with machine.awake_in(plain_disks.save_kernel(plan=b"a plan")):
+        assert machine.read_file("/etc/hibctl/plan") == b"a plan"
+        mounts = machine.run("cut -d ' ' -f 3 /proc/mounts").output.split()
+        assert not {"ext4", "vfat"} & set(mounts), mounts
+        assert disk.parts["swap"].device.removeprefix("/dev/") in machine.run("cat /proc/partitions").output
+    assert disk.read_raw(0, disk.layout.size) == before
+    machine.power_on()
+    choose_resume(machine)
+    assert machine.wait_guest() is Came.RESUMED
+    witness.check()
+
+
+def test_save_kernel_that_the_running_one_jumps_into(plain_disks, machine_on):
+    machine = machine_on(plain_disks.disk()).boot()
+    disk = machine.disk
+    assert disk.needs_recovery("root") and not disk.looks_clean("root") and not disk.looks_clean("esp")
+    machine.run("umount /boot/efi && jump --load && umount /boot")
+    assert disk.looks_clean("boot") and disk.looks_clean("esp")
+    machine.jump()
+    before = {name: disk.read_part(name) for name in disk.parts}
+    assert machine.run("ls /usr/sbin/agent; cat /etc/fstab", check=False).status != 0
+    device = disk.parts["swap"].device
+    machine.run(f"echo here | dd of={device} bs=512 seek=1 conv=notrunc && sync")
+    machine.shut_down("poweroff -nf")
+    changed = {name: differing_sectors(before[name], disk.read_part(name)) for name in disk.parts}
+    assert changed.pop("swap") == [1] and not any(changed.values()), changed
+    assert disk.boot_bits()[512:517] == b"here\n"
+    assert disk.needs_recovery("root")
 
 
 @slow

@@ -45,7 +45,8 @@ static void serve(int file, int sock) {
                 memcpy(reply.handle, request.handle, sizeof(reply.handle));
                 if (command == NBD_CMD_DISC)
                         exit(0);
-                if (command == NBD_CMD_WRITE && (transfer(sock, data, size, 0) < 0 || pwrite(file, data, size, from) < 0))
+                if (command == NBD_CMD_WRITE &&
+                    (transfer(sock, data, size, 0) < 0 || pwrite(file, data, size, from) < 0))
                         reply.error = htobe32(5);
                 if (command == NBD_CMD_READ && pread(file, data, size, from) != (ssize_t)size)
                         reply.error = htobe32(5);
@@ -66,7 +67,8 @@ int main(int argc, char **argv) {
         if (socketpair(AF_UNIX, SOCK_STREAM, 0, ends) < 0)
                 give_up("socketpair");
         if (ioctl(device, NBD_SET_BLKSIZE, 512UL) < 0 || ioctl(device, NBD_SET_SIZE_BLOCKS, st.st_size / 512) < 0 ||
-            ioctl(device, NBD_SET_FLAGS, (unsigned long)NBD_FLAG_HAS_FLAGS) < 0 || ioctl(device, NBD_SET_SOCK, ends[0]) < 0)
+            ioctl(device, NBD_SET_FLAGS, (unsigned long)NBD_FLAG_HAS_FLAGS) < 0 ||
+            ioctl(device, NBD_SET_SOCK, ends[0]) < 0)
                 give_up(argv[2]);
         if (fork() == 0) {
                 close(ends[0]);
