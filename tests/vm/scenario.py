@@ -114,6 +114,8 @@ def fall_asleep(disks, firmware, layout, folder, marked=True, boot_mounted=True,
             machine.run("umount /boot/efi; umount /boot")
         plan = None
         if prepared is not None:
+            if "--unmount" in prepared:
+                machine.run("umount /boot/efi", check=False)  # it is on top of /boot
             plan = prepare(machine, prepared)
         elif marked:
             mark(machine)
