@@ -124,6 +124,21 @@ def test_held_boot_filesystem_is_not_touched_and_boot_bits_take_the_mark(sleeper
     assert_next_boot_is_ordinary(machine)
 
 
+@slow
+@on_seabios
+def test_settle_where_the_resumed_system_swaps_to_the_area_again(sleeper, disks):
+    """What is spent is in boot bits that cannot be written now, and harms nobody."""
+    machine, witness = sleeper(BOOT_IN_ROOT, **HELD)
+    with machine.awake_in(disks.save_kernel(machine.plan)):
+        assert save_mark(machine) == "bootbits"
+    resume_through_grub(machine, witness)
+    result = machine.run("hibctl settle", check=False)
+    assert result.status in (scenario.DONE, scenario.NOTHING), result
+    assert scenario.status(machine)["verdict"] == "normal"
+    machine.run("swapoff -a && hibctl settle")
+    assert envblock.mark_text(machine.disk.boot_bits()) is None or b" none " in machine.disk.boot_bits()
+
+
 def jump_into_save_kernel(machine, options="", just_before="true"):
     """Prepares in the running system, appends the plan to the save kernel's initramfs, and jumps. An image that is not
     one is there afterwards."""
