@@ -41,6 +41,19 @@ static bool is_any_marked(const struct situation *s)
         return false;
 }
 
+/* A system that was resumed swaps to the area again, so the mark stays. It was taken, and the next one overwrites it.
+ */
+static bool is_harmless(const struct situation *s, size_t at)
+{
+        const struct reading *r = &s->readings[at];
+
+        if (!r->busy || r->status != SOURCE_VALID || r->mark.state != MARK_TAKEN || s->seen[at] != IMAGE_GONE)
+                return false;
+        say_step(_("%s: the mark there was used and does nothing; it can be cleared when the swap area is not in use"),
+                 r->place);
+        return true;
+}
+
 /* Puts the empty mark into every store in which WHICH finds something. EXIT_NOTHING if there is none; the first error,
  * but the other stores are cleared all the same. */
 static int clear(const struct situation *s, bool (*which)(const struct situation *s, size_t at))
@@ -50,7 +63,7 @@ static int clear(const struct situation *s, bool (*which)(const struct situation
 
         mark_format_empty(empty);
         for (size_t i = 0; i < N_STORES; i++) {
-                if (!which(s, i))
+                if (!which(s, i) || is_harmless(s, i))
                         continue;
                 int r = stores[i]->write(empty);
                 if (result == EXIT_NOTHING || result == EXIT_DONE)
@@ -116,18 +129,19 @@ static int cancel_mark(const struct situation *s, struct outcome *outcome)
 {
         int r, image = EXIT_NOTHING;
 
-        *outcome = (struct outcome){ .what = "cancelled", .done = is_any_marked(s), .was = s->judgement.reason };
+        *outcome = (struct outcome){ .what = "cancelled", .was = s->judgement.reason };
         /* The image first: if that fails, the mark still tells of it. */
         if (discard) {
                 image = discard_image(s);
                 if (image != EXIT_DONE && image != EXIT_NOTHING)
                         return image;
         }
-        if (!outcome->done) {
+        r = clear(s, is_marked);
+        outcome->done = r == EXIT_DONE;
+        if (r == EXIT_NOTHING) {
                 outcome->words = image == EXIT_DONE ? NULL : _("nothing is marked");
                 return image;
         }
-        r = clear(s, is_marked);
         outcome->words = _("cancelled: the next power-on boots normally");
         return r;
 }

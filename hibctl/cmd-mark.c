@@ -169,7 +169,9 @@ static int arm_by_plan(const struct request *request, struct outcome *outcome)
         if (r != EXIT_DONE)
                 return r;
         outcome->mark = plan.mark;
-        if (is_wanted(request, &store_env)) {
+        if (!request->store && plan.boot_state == PLAN_BOOT_HELD)
+                say(_("the sleeping system has the boot filesystem mounted, so it is not touched"));
+        else if (is_wanted(request, &store_env)) {
                 outcome->store = &store_env;
                 r = put_in(request, &store_env, &where, &plan.mark, plan.text);
                 if (r == EXIT_DONE || request->store)

@@ -136,6 +136,7 @@ static int bits_read(struct reading *out)
         out->place = xasprintf(_("boot bits of %s, at byte %" PRIu64), bits.device, bits.start);
         const char *why = why_not_writable();
         out->writable = !why;
+        out->busy = device_is_in_use(bits.device);
         out->why_not_writable = why ? xstrdup(why) : NULL;
         if (bits.error < 0) {
                 out->status = bits.error == -ENODATA ? SOURCE_ABSENT : SOURCE_UNREADABLE;
