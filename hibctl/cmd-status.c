@@ -149,7 +149,7 @@ static void print_text(const struct situation *s)
                                 : _("does not ask for a mark; run 'hibctl setup', then update-grub"));
         put_mark(&look, s, AT_ENV);
         if (bits->status != SOURCE_ABSENT)
-                put_row(&look, _("block"), bits->status == SOURCE_VALID, bits->place);
+                put_row(&look, _("boot bits"), bits->status == SOURCE_VALID, bits->place);
         put_mark(&look, s, AT_BOOTBITS);
         if (s->sources[AT_CONFIGURED].status == SOURCE_VALID) {
                 _cleanup_free_ char *resume =

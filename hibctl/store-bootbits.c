@@ -133,7 +133,7 @@ static int bits_read(struct reading *out)
         *out = (struct reading){ .status = SOURCE_ABSENT, .slot = SLOT_MISSING };
         if (!bits.device)
                 return EXIT_DONE;
-        out->place = xasprintf(_("boot bits of %s, at byte %" PRIu64), bits.device, bits.start);
+        out->place = xasprintf(_("%s, boot bits at byte %" PRIu64), bits.device, bits.start);
         const char *why = why_not_writable();
         out->writable = !why;
         out->busy = device_is_in_use(bits.device);

@@ -2,7 +2,8 @@
 # Copyright (C) 2026 The hibctl authors
 """A story: a virtual machine hibernates, is switched off, and comes back by itself through GRUB.
 
-Run by ./dev demo. Exit status 0 only if the same session came back."""
+Run by ./dev demo. With --save-kernel another kernel marks for the sleeping system, whose filesystems it must not touch.
+Exit status 0 only if the same session came back."""
 
 import argparse
 import contextlib
@@ -13,8 +14,8 @@ import time
 from pathlib import Path
 
 from . import envblock, grubcfg, host, scenario
-from .disk import DiskMaker
-from .layout import Layout
+from .disk import DiskMaker, differing_sectors
+from .layout import Boot, Layout
 from .machine import Came, Firmware, Machine, Witness
 
 
@@ -59,6 +60,53 @@ def fall_asleep(story, machine):
     return witness, block
 
 
+def fall_asleep_for_save_kernel(story, machine):
+    story.tell("Power on. /boot is a folder of the root filesystem here: whoever sleeps has it mounted.")
+    machine.boot()
+    story.tell(f"A stock Debian kernel ({machine.disk.kernel.release}) is up, through {machine.firmware.value} and GRUB.")
+    story.command(machine, "hibctl setup --modules=/usr/lib/hibctl")
+    block = machine.disk.grubenv()
+    witness = Witness(machine)
+    story.tell(f"A process holds the secret {witness.secret} in its memory, and nowhere else. It has counted to "
+               f"{witness.count}.")
+    machine.run("suspend-to-disk --prepare")  # as systemd does: tells the kernel where the image goes
+    story.tell("While everything can still be asked, the plan for the save kernel is made:")
+    story.command(machine, "hibctl prepare --unmount")
+    plan = machine.run("cat /run/hibctl/plan").output.encode()
+    story.quote(plan.decode())
+    story.tell("Hibernating: the kernel writes the machine's memory to the swap partition and switches off. Nothing is "
+               "marked.")
+    machine.hibernate()
+    if not machine.disk.needs_recovery("root"):
+        raise machine._error("the root filesystem looks unmounted")
+    story.tell("The machine is off. The root filesystem's journal needs recovery: it is still mounted by what sleeps. A "
+               "mount now, even a read-only one, would destroy the session.")
+    return witness, block, plan + b"\n" * (not plan.endswith(b"\n"))
+
+
+def mark_in_save_kernel(story, machine, direct):
+    disk = machine.disk
+    before = {name: disk.read_part(name) for name in disk.parts}
+    story.tell("The save kernel: no fstab, no udev, and the plan in its initramfs.")
+    with machine.awake_in(direct):
+        story.command(machine, "hibctl locate --plan=/etc/hibctl/plan")
+        story.tell("Forced to use the environment block, it refuses to mount:")
+        if story.command(machine, "hibctl mark --plan=/etc/hibctl/plan --store=env", check=False).status != scenario.REFUSED:
+            raise machine._error("a held boot filesystem was not refused")
+        story.tell("Left to choose, it writes into the boot bits of the image's own swap area:")
+        story.command(machine, "hibctl mark --plan=/etc/hibctl/plan")
+        if "/dev/vda" in machine.run("cat /proc/mounts").output:
+            raise machine._error("something of the sleeping system is mounted")
+    story.tell("The machine is off again. Compared sector by sector with before:")
+    changed = {name: differing_sectors(bytes_before, disk.read_part(name)) for name, bytes_before in before.items()}
+    for name, sectors in changed.items():
+        story.quote(f"{name:6} {'not one sector differs' if not sectors else 'sectors ' + str(sectors) + ' differ'}")
+    if changed.pop("swap") != [0, 1] or any(changed.values()):
+        raise machine._error("more than the boot bits was written")
+    story.tell("What GRUB's own load_env reads at the start of the swap partition:")
+    story.quote(f"hib_mark={envblock.mark_text(disk.boot_bits()).decode()}")
+
+
 def come_back(story, machine, picture):
     story.tell("Power on. From here on nobody touches a key.")
     machine.power_on()
@@ -72,46 +120,62 @@ def come_back(story, machine, picture):
     story.tell("The machine is back.")
 
 
-def prove(story, machine, witness, block):
+def prove(story, machine, witness, block, power_ons):
     before = witness.count
     witness.check()
     story.tell(f"The process still tells the same secret and went on counting: {before}, now {witness.count}. It is the "
                "same session.")
-    story.command(machine, "hibctl settle")
+    story.command(machine, "hibctl settle", check=False)
     story.command(machine, "hibctl status", check=False)
     if machine.disk.grubenv() != block:
         raise machine._error("GRUB's environment block is not what it was")
     story.tell("GRUB's environment block is byte for byte what it was before the mark.")
-    if machine.power_ons != 2:
-        raise machine._error(f"{machine.power_ons} times switched on instead of 2")
+    if machine.power_ons != power_ons:
+        raise machine._error(f"{machine.power_ons} times switched on instead of {power_ons}")
 
 
-def play(story, firmware, logs):
+def one_kernel(story, maker, machine, logs):
+    """As systemd hibernates: the kernel that runs writes the image, after the mark."""
+    witness, block = fall_asleep(story, machine)
+    come_back(story, machine, logs / "menu.png")
+    prove(story, machine, witness, block, power_ons=2)
+
+
+def save_kernel(story, maker, machine, logs):
+    """Another kernel marks, after the image."""
+    witness, block, plan = fall_asleep_for_save_kernel(story, machine)
+    mark_in_save_kernel(story, machine, maker.save_kernel(plan))
+    come_back(story, machine, logs / "menu.png")
+    prove(story, machine, witness, block, power_ons=3)
+
+
+def play(story, plot, layout, firmware, logs):
     scratch = host.Scratch()
     with contextlib.ExitStack() as stack:
         stack.callback(scratch.remove)
-        story.tell("Making a disk: ESP, /boot (ext4), / (ext4), swap; the distribution's GRUB; a stock Debian kernel.")
+        boot = "/ (ext4) with /boot in it" if layout.boot is Boot.ROOT else "/boot (ext4), / (ext4)"
+        story.tell(f"Making a disk: ESP, {boot}, swap; the distribution's GRUB; a stock Debian kernel.")
         maker = DiskMaker(scratch, host.Kernel(), host.tool_under_test(), host.modules_under_test(),
                           grubcfg.scripts_under_test())
-        disk = maker.disk(Layout())
+        disk = maker.disk(layout)
         with Machine(disk, firmware, logs) as machine:
-            witness, block = fall_asleep(story, machine)
-            come_back(story, machine, logs / "menu.png")
-            prove(story, machine, witness, block)
+            plot(story, maker, machine, logs)
             machine.shut_down()
 
 
 def main():
     parser = argparse.ArgumentParser(prog="./dev demo", description="A machine hibernates and comes back through GRUB.")
     parser.add_argument("--bios", action="store_true", help="with SeaBIOS instead of UEFI (OVMF)")
+    parser.add_argument("--save-kernel", action="store_true", help="a save kernel marks, hands off what sleeps")
     parser.add_argument("--logs", type=Path, default=Path("demo-logs"), help="folder for logs and the picture of the menu")
     options = parser.parse_args()
     logs = options.logs.absolute()
     shutil.rmtree(logs, ignore_errors=True)
     logs.mkdir(parents=True)
     story = Story()
+    plot, layout = (save_kernel, Layout(Boot.ROOT)) if options.save_kernel else (one_kernel, Layout())
     try:
-        play(story, Firmware.SEABIOS if options.bios else Firmware.OVMF, logs)
+        play(story, plot, layout, Firmware.SEABIOS if options.bios else Firmware.OVMF, logs)
     except (AssertionError, host.HostError) as error:
         print(f"\n{error}", file=sys.stderr)
         print(f"\nThe session did not come back. Logs are in {logs}.", file=sys.stderr)
