@@ -303,11 +303,16 @@ int envfile_overwrite(struct envfile *f, const char *new_bytes)
 
 /* ---- a new file ---- */
 
-static int write_whole(int fd, const char *bytes, size_t size)
+/* LIKE: who may do what with it; NULL: as usual. */
+static int write_whole(int fd, const char *bytes, size_t size, const struct stat *like)
 {
         int r = pwrite_all(fd, bytes, size, 0);
 
-        return r < 0 ? r : fchmod(fd, 0644) < 0 || fsync(fd) < 0 ? -errno : 0;
+        if (r == 0 && like && fchown(fd, like->st_uid, like->st_gid) < 0)
+                r = -errno;
+        if (r == 0 && (fchmod(fd, like ? like->st_mode & 07777 : 0644) < 0 || fsync(fd) < 0))
+                r = -errno;
+        return r;
 }
 
 /* A file without a name until it is whole. -EOPNOTSUPP where the filesystem has none (vfat), -EEXIST if the name is
@@ -320,7 +325,7 @@ static int make_nameless(const char *folder, const char *path, const char *bytes
 
         if (fd < 0)
                 return errno == EISDIR || errno == EINVAL ? -EOPNOTSUPP : -errno;
-        r = write_whole(fd, bytes, size);
+        r = write_whole(fd, bytes, size, NULL);
         self = xasprintf("/proc/self/fd/%d", fd);
         if (r == 0 && linkat(AT_FDCWD, self, AT_FDCWD, path, AT_SYMLINK_FOLLOW) < 0)
                 r = -errno;
@@ -328,7 +333,7 @@ static int make_nameless(const char *folder, const char *path, const char *bytes
 }
 
 /* The name is always the same, so that what a killed run leaves behind is used up by the next one. */
-static int make_and_rename(const char *path, const char *bytes, size_t size)
+static int make_and_rename(const char *path, const char *bytes, size_t size, const struct stat *like)
 {
         _cleanup_free_ char *temporary = xasprintf("%s.hibctl-new", path);
         _cleanup_close_ int fd = -1;
@@ -338,7 +343,7 @@ static int make_and_rename(const char *path, const char *bytes, size_t size)
         fd = open(temporary, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
         if (fd < 0)
                 return -errno;
-        r = write_whole(fd, bytes, size);
+        r = write_whole(fd, bytes, size, like);
         if (r == 0 && rename(temporary, path) < 0)
                 r = -errno;
         if (r < 0)
@@ -346,7 +351,7 @@ static int make_and_rename(const char *path, const char *bytes, size_t size)
         return r;
 }
 
-int envfile_make(const char *path, const char *bytes, size_t size)
+static int make(const char *path, const char *bytes, size_t size, const struct stat *like)
 {
         _cleanup_free_ char *copy = xstrdup(path);
         const char *folder = dirname(copy);
@@ -357,12 +362,25 @@ int envfile_make(const char *path, const char *bytes, size_t size)
                 return -errno;
         if (is_frozen(fd))
                 return -EBUSY;
-        r = make_nameless(folder, path, bytes, size);
+        r = like ? -EEXIST : make_nameless(folder, path, bytes, size);
         if (r == -EOPNOTSUPP || r == -EEXIST)
-                r = make_and_rename(path, bytes, size);
+                r = make_and_rename(path, bytes, size, like);
         if (r < 0)
                 return r;
         return fsync(fd) < 0 ? -errno : 0;
+}
+
+int envfile_make(const char *path, const char *bytes, size_t size)
+{
+        return make(path, bytes, size, NULL);
+}
+
+int envfile_replace(const char *path, const char *bytes, size_t size)
+{
+        _cleanup_free_ char *real = realpath(path, NULL);
+        struct stat st;
+
+        return !real || stat(real, &st) < 0 ? -errno : make(real, bytes, size, &st);
 }
 
 int envfile_explain(const char *path, int error)

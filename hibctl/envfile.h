@@ -55,4 +55,7 @@ int envfile_explain(const char *path, int error);
  * errno. */
 int envfile_make(const char *path, const char *bytes, size_t size);
 
+/* Likewise a file that is there: owner and mode stay, and a link to it stays a link. */
+int envfile_replace(const char *path, const char *bytes, size_t size);
+
 #endif
