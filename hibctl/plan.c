@@ -5,8 +5,10 @@
 
 #include <ctype.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "globals.h"
 #include "plan.h"
@@ -264,8 +266,15 @@ char *plan_format(const struct plan *plan)
 int plan_read(const char *file, struct plan *plan)
 {
         _cleanup_free_ char *text = NULL;
-        ssize_t n = read_whole_file(file, PLAN_SIZE_MAX, &text);
+        struct stat st;
+        ssize_t n;
 
+        /* A pipe could keep us waiting for ever. */
+        if (stat(file, &st) == 0 && !S_ISREG(st.st_mode))
+                return refuse(_("%s: not a file, so not a plan; make one with 'hibctl prepare' in the system that goes to "
+                                "sleep"),
+                              file);
+        n = read_whole_file(file, PLAN_SIZE_MAX, &text);
         if (n < 0)
                 return refuse(_("%s: cannot read the plan: %s; make one with 'hibctl prepare' in the system that goes to "
                                 "sleep"),
@@ -284,6 +293,15 @@ int plan_read(const char *file, struct plan *plan)
         default:
                 return refuse(_("%s: not a plan that this version understands; make it anew with 'hibctl prepare'"), file);
         }
+}
+
+void plan_forget(const char *file)
+{
+        char start[sizeof(FAMILY) - 1];
+        _cleanup_close_ int fd = open(file, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOFOLLOW);
+
+        if (fd >= 0 && pread_all(fd, start, sizeof(start), 0) == 0 && memcmp(start, FAMILY, sizeof(start)) == 0)
+                unlink(file);
 }
 
 void plan_this_machine(char out[PLAN_UUID_MAX + 1])
