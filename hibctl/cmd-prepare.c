@@ -49,6 +49,7 @@ struct boot {
         char *device, *mount_point, *options; /* owned; options: as mounted, NULL if it is not */
         char type[UUID_TEXT_MAX];
         dev_t dev;
+        bool is_part;   /* what is mounted is not the whole filesystem */
         bool unmounted; /* by us */
         char *no_bits;  /* why boot bits are of no use; owned, NULL if they are */
 };
@@ -206,15 +207,31 @@ static int unmount_boot(struct boot *b)
         return EXIT_DONE;
 }
 
+/* A mount namespace that somebody made a moment ago, as hibctl itself does, has a copy of every mount, and ends soon. */
+static bool stays_in_use(const struct boot *b)
+{
+        for (int i = 0; i < 20; i++) {
+                if (!device_is_in_use(b->device))
+                        return false;
+                usleep(100000);
+        }
+        return true;
+}
+
 static int release_boot(struct boot *b)
 {
-        int r = remember_mount(b);
+        int r;
 
+        if (b->is_part)
+                return refuse(_("%s: only a folder of the boot filesystem is mounted there, the whole is mounted "
+                                "elsewhere; unmount both, or leave --unmount out"),
+                              b->mount_point);
+        r = remember_mount(b);
         if (r == EXIT_DONE)
                 r = unmount_boot(b);
         if (r != EXIT_DONE)
                 return r;
-        if (device_is_in_use(b->device))
+        if (stays_in_use(b))
                 r = refuse(_("%s: the boot filesystem is still mounted elsewhere (another mount point, or another mount "
                              "namespace); unmount it there, or leave --unmount out"),
                            b->device);
@@ -267,6 +284,7 @@ static int describe_boot(const struct bootfs *fs, struct plan *plan, struct boot
         boot->device = xstrdup(fs->device);
         boot->mount_point = xstrdup(fs->mount_point);
         boot->dev = fs->dev;
+        boot->is_part = strcmp(fs->subtree, "/") != 0;
         strcpy(boot->type, fs->type);
         describe_fs(fs->device, path, &plan->boot);
         plan->boot_state = bootfs_why_not_writable(fs) || plan->boot.uuid[0] == '-' ? PLAN_BOOT_UNFIT
@@ -315,13 +333,18 @@ static int make_plan(const struct request *request, struct plan *plan, struct bo
         return r == EXIT_DONE ? closed : r;
 }
 
+static bool is_root(const char *mount_point)
+{
+        return strcmp(mount_point, globals.root[0] ? globals.root : "/") == 0;
+}
+
 /* The boot filesystem as it will be at the jump. */
 static int settle_boot(const struct request *request, struct plan *plan, struct boot *boot)
 {
         int r = EXIT_DONE;
 
         if (request->unmount && plan->boot_state == PLAN_BOOT_HELD) {
-                if (strcmp(boot->mount_point, "/") == 0)
+                if (is_root(boot->mount_point))
                         say(_("GRUB's folder is on the root filesystem, which stays mounted"));
                 else {
                         r = request->dry_run ? EXIT_DONE : release_boot(boot);
@@ -341,6 +364,7 @@ static int settle_boot(const struct request *request, struct plan *plan, struct 
 static int write_plan(const struct request *request, const struct plan *plan)
 {
         _cleanup_free_ char *text = plan_format(plan);
+        struct stat st;
         int r;
 
         if (!text)
@@ -349,6 +373,8 @@ static int write_plan(const struct request *request, const struct plan *plan)
                 return EXIT_DONE;
         if (strcmp(request->plan, PLAN_IN_RUN) == 0 && mkdir("/run/hibctl", 0755) < 0 && errno != EEXIST)
                 return fail(_("/run/hibctl: cannot make the folder: %m"));
+        if (lstat(request->plan, &st) == 0 && !S_ISREG(st.st_mode) && !S_ISLNK(st.st_mode))
+                return refuse(_("%s: not a file; name another for the plan"), request->plan);
         r = envfile_make(request->plan, text, strlen(text));
         if (r < 0)
                 return fail(_("%s: cannot write the plan: %s"), request->plan, strerror(-r));
@@ -387,17 +413,23 @@ static int prepare(const struct request *request)
 {
         _cleanup_boot_ struct boot boot = { 0 };
         struct plan plan = { 0 };
-        int r = make_plan(request, &plan, &boot);
+        int r;
 
+        /* If no new one comes of this, an old one must not be taken for it: it may call released what is mounted. */
+        if (!request->dry_run)
+                plan_forget(request->plan);
+        r = make_plan(request, &plan, &boot);
         if (r == EXIT_DONE)
                 r = settle_boot(request, &plan, &boot);
         if (r == EXIT_DONE)
                 r = list_held(&plan);
         if (r == EXIT_DONE)
                 r = write_plan(request, &plan);
-        if (r != EXIT_DONE)
+        if (r != EXIT_DONE) {
                 mount_again(&boot);
-        else
+                if (!request->dry_run)
+                        plan_forget(request->plan);
+        } else
                 report(request, &plan);
         return r;
 }
