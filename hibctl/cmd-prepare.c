@@ -94,17 +94,20 @@ static void escape_path(const char *path, char out[PLAN_PATH_MAX + 1])
         out[n] = '\0';
 }
 
-static void describe_fs(const char *device, const char *path, struct plan_fs *fs)
+/* What cannot be looked at gets no name; the return value is why, a negative errno. */
+static int describe_fs(const char *device, const char *path, struct plan_fs *fs)
 {
         struct device_tags tags;
+        int r = device_get_tags(device, NULL, &tags);
 
-        if (device_get_tags(device, NULL, &tags) < 0)
+        if (r < 0)
                 memset(&tags, 0, sizeof(tags));
         snprintf(fs->uuid, sizeof(fs->uuid), "%s",
                  tags.uuid[0] && strlen(tags.uuid) <= PLAN_UUID_MAX ? tags.uuid : "-");
         snprintf(fs->type, sizeof(fs->type), "%s",
                  tags.type[0] && strlen(tags.type) <= PLAN_TYPE_MAX ? tags.type : "-");
         escape_path(path, fs->path);
+        return r;
 }
 
 static bool is_listed(const struct plan *plan, const struct plan_fs *fs)
@@ -278,6 +281,7 @@ static int describe_boot(const struct bootfs *fs, struct plan *plan, struct boot
 {
         _cleanup_free_ char *path = NULL, *device = NULL;
         char type[UUID_TEXT_MAX];
+        int r;
 
         if (!fs->device || path_for_grub(fs->prefix, &path, &device, type) < 0)
                 return refuse(_("%s: GRUB's folder is not on a filesystem of a block device"), fs->prefix);
@@ -286,7 +290,10 @@ static int describe_boot(const struct bootfs *fs, struct plan *plan, struct boot
         boot->dev = fs->dev;
         boot->is_part = strcmp(fs->subtree, "/") != 0;
         strcpy(boot->type, fs->type);
-        describe_fs(fs->device, path, &plan->boot);
+        r = describe_fs(fs->device, path, &plan->boot);
+        if (r < 0 || strcmp(plan->boot.type, "-") == 0)
+                return fail(_("%s: cannot tell what the boot filesystem is: %s"), fs->device,
+                            r < 0 ? strerror(-r) : _("its signature cannot be read, or is not the only one"));
         plan->boot_state = bootfs_why_not_writable(fs) || plan->boot.uuid[0] == '-' ? PLAN_BOOT_UNFIT
                            : fs->mounted_here                                     ? PLAN_BOOT_RELEASED
                                                                                   : PLAN_BOOT_HELD;
@@ -343,6 +350,8 @@ static int settle_boot(const struct request *request, struct plan *plan, struct 
 {
         int r = EXIT_DONE;
 
+        if (request->unmount && plan->boot_state == PLAN_BOOT_UNFIT)
+                say(_("the boot filesystem on %s cannot take a mark, so it stays as it is"), boot->device);
         if (request->unmount && plan->boot_state == PLAN_BOOT_HELD) {
                 if (is_root(boot->mount_point))
                         say(_("GRUB's folder is on the root filesystem, which stays mounted"));
