@@ -265,6 +265,18 @@ def test_it_was_not_mounted_at_all(start):
     assert_let_go(sk)
 
 
+def test_a_filesystem_that_grub_cannot_write(make):
+    """Its release would be of no use."""
+    if "btrfs" not in open("/proc/filesystems").read():
+        pytest.skip("this kernel cannot mount btrfs")
+    sk = SaveKernel(make("btrfs", layout="boot"))
+    result = sk.prepare("--unmount").done()
+    assert is_mounted(sk.boot) and "stays as it is" in result.err
+    assert any(line.startswith("boot unfit") for line in sk.lines())
+    sk.mark("--store=env").says_no(4)
+    assert sk.marked() == "bootbits"
+
+
 def mount_line(folder):
     """How it is mounted, without the numbers that each mount has anew."""
     for line in open("/proc/self/mountinfo"):
@@ -343,8 +355,8 @@ def test_boot_is_on_the_root_filesystem(start):
     assert sk.marked() == "bootbits"
 
 
-@pytest.mark.parametrize("how", ["no folder", "plan is a folder", "plan is a pipe", "read-only", "no initramfs", "initramfs is a folder",
-                                 "initramfs empty"])
+@pytest.mark.parametrize("how", ["no folder", "plan is a folder", "plan is a pipe", "read-only", "no initramfs",
+                                 "initramfs is a folder", "initramfs empty"])
 def test_failure_after_the_unmount(start, how):
     """The running system goes on as it was, and no plan says otherwise."""
     sk = start()
@@ -956,6 +968,52 @@ def test_some_faults(fault_trial, fault):
 @pytest.mark.parametrize("fault", ["error", "term", "kill"])
 def test_every_fault(fault_trial, fault):
     fault_trial.run(fault)
+
+
+def errors_in_prepare(start, part=0, parts=1):
+    """Either there is a plan and the boot filesystem is unmounted, or none, and it is mounted as it was."""
+    sk = start()
+    run("mount", "-o", "remount,nodev,noatime", sk.boot)
+    before, block, bad, failed = mount_line(sk.boot), sk.machine.grub_reads(), [], 0
+    argv = sk.machine.tool.argv("prepare", "--unmount", f"--plan={sk.plan}", root=sk.machine.root)
+    initramfs = sk.scratch.path / "initramfs"
+    initramfs.write_bytes(b"x" * 500)
+    argv.append(f"--initramfs={initramfs}")
+    sk.release()
+    run("mount", "-o", "nodev,noatime", sk.machine.fs.device, sk.boot)
+    assert mount_line(sk.boot) == before
+    calls = faults.calls(argv, sk.scratch.path / "strace.log", lock=())
+    points = faults.points_for_errors(calls)[part::parts]
+    for point in points:
+        run("mount", "-o", "nodev,noatime", sk.machine.fs.device, sk.boot, check=False)
+        sk.plan.unlink(missing_ok=True)
+        initramfs.write_bytes(b"x" * 500)
+        result = faults.inject(argv, point, "error=EIO", lock=())
+        now, where = mount_line(sk.boot), f"{point.name} number {point.number}: "
+        failed += result.status != 0
+        if result.status not in (0, 1, 3, 4) or result.status and not result.err:
+            bad.append(where + f"exit status {result.status}: {result.err}")
+        if result.status == 0 and (now or not sk.plan.exists() or b"boot released" not in initramfs.read_bytes()):
+            bad.append(where + f"it says done: {now}")
+        if result.status != 0 and (now != before and "mount it" not in result.err):
+            bad.append(where + f"it was {before} and is {now}: {result.err}")
+        if result.status != 0 and sk.plan.exists():
+            bad.append(where + f"there is a plan: {result.err}")
+        if {path.name for path in sk.scratch.path.glob("*hibctl-new")}:
+            bad.append(where + "it leaves something behind")
+        if sk.machine.grub_reads() != block:
+            bad.append(where + "the environment block is another")
+    assert not bad, f"{len(bad)} of {len(points)}:\n" + "\n".join(bad[:10])
+    assert failed > 5
+
+
+def test_some_errors_in_prepare(start):
+    errors_in_prepare(start, part=1, parts=3)
+
+
+@pytest.mark.slow
+def test_every_error_in_prepare(start):
+    errors_in_prepare(start)
 
 
 @pytest.mark.parametrize("name,number", [("pwrite64", 1), ("pwrite64", 2), ("fdatasync", 1), ("fdatasync", 2)])
