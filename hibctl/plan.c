@@ -173,9 +173,8 @@ static const struct {
         int (*parse)(char *text, struct plan *plan);
         bool often; /* 0 to many times, else once */
 } lines[] = {
-        { "machine ", parse_machine, false },    { "mark ", parse_mark, false },
-        { "image-size ", parse_size, false },    { "bootbits ", parse_bootbits, false },
-        { "boot ", parse_boot, false },          { "held ", parse_held, true },
+        { "machine ", parse_machine, false },   { "mark ", parse_mark, false }, { "image-size ", parse_size, false },
+        { "bootbits ", parse_bootbits, false }, { "boot ", parse_boot, false }, { "held ", parse_held, true },
 };
 
 /* The text of the next line, cut out of *REST, if it has KEY; else NULL, and *REST stays. */
@@ -271,27 +270,31 @@ int plan_read(const char *file, struct plan *plan)
 
         /* A pipe could keep us waiting for ever. */
         if (stat(file, &st) == 0 && !S_ISREG(st.st_mode))
-                return refuse(_("%s: not a file, so not a plan; make one with 'hibctl prepare' in the system that goes to "
-                                "sleep"),
-                              file);
+                return refuse(
+                        _("%s: not a file, so not a plan; make one with 'hibctl prepare' in the system that goes to "
+                          "sleep"),
+                        file);
         n = read_whole_file(file, PLAN_SIZE_MAX, &text);
         if (n < 0)
-                return refuse(_("%s: cannot read the plan: %s; make one with 'hibctl prepare' in the system that goes to "
-                                "sleep"),
-                              file, strerror((int)-n));
+                return refuse(
+                        _("%s: cannot read the plan: %s; make one with 'hibctl prepare' in the system that goes to "
+                          "sleep"),
+                        file, strerror((int)-n));
         switch (plan_parse(text, (size_t)n, plan)) {
         case 0:
                 return EXIT_DONE;
         case -EPROTO:
-                return refuse(_("%s: the plan is of another version of hibctl; use the same one in the system that goes "
-                                "to sleep and in the save kernel"),
-                              file);
+                return refuse(
+                        _("%s: the plan is of another version of hibctl; use the same one in the system that goes "
+                          "to sleep and in the save kernel"),
+                        file);
         case -EBADMSG:
                 return refuse(_("%s: the plan is cut or damaged: its checksum is wrong; make it anew with 'hibctl "
                                 "prepare'"),
                               file);
         default:
-                return refuse(_("%s: not a plan that this version understands; make it anew with 'hibctl prepare'"), file);
+                return refuse(_("%s: not a plan that this version understands; make it anew with 'hibctl prepare'"),
+                              file);
         }
 }
 

@@ -138,7 +138,8 @@ static void test_the_largest_plan(void **state)
                 memset(plan.held[i].uuid, 'a', PLAN_UUID_MAX);
                 memset(plan.held[i].type, 'b', PLAN_TYPE_MAX);
                 memset(plan.held[i].path, '/', PLAN_PATH_MAX);
-                plan.held[i].uuid[PLAN_UUID_MAX] = plan.held[i].type[PLAN_TYPE_MAX] = plan.held[i].path[PLAN_PATH_MAX] = 0;
+                plan.held[i].uuid[PLAN_UUID_MAX] = plan.held[i].type[PLAN_TYPE_MAX] = plan.held[i].path[PLAN_PATH_MAX] =
+                        0;
         }
         plan.boot = plan.held[0];
         again = plan_format(&plan);
@@ -226,7 +227,8 @@ static void test_wrong_fields(void **state)
                 { "no machine", "hibctl-plan 1\n", "", "%", SIZE BITS BOOT, -EINVAL },
                 { "machine twice", "hibctl-plan 1\n", MACHINE MACHINE, "%", SIZE BITS BOOT, -EINVAL },
                 { "machine empty", "hibctl-plan 1\n", "machine \n", "%", SIZE BITS BOOT, -EINVAL },
-                { "machine too long", "hibctl-plan 1\n", "machine " X8 X8 X8 X8 "xxxxx\n", "%", SIZE BITS BOOT, -EINVAL },
+                { "machine too long", "hibctl-plan 1\n", "machine " X8 X8 X8 X8 "xxxxx\n", "%", SIZE BITS BOOT,
+                  -EINVAL },
                 { "machine with a slash", "hibctl-plan 1\n", "machine a/b\n", "%", SIZE BITS BOOT, -EINVAL },
                 { "machine with a blank", "hibctl-plan 1\n", "machine a b\n", "%", SIZE BITS BOOT, -EINVAL },
 
@@ -265,10 +267,12 @@ static void test_wrong_fields(void **state)
                 { "boot path up", "hibctl-plan 1\n", MACHINE, "%", SIZE BITS "boot held A ext4 /../etc\n", -EINVAL },
                 { "boot path up at the end", "hibctl-plan 1\n", MACHINE, "%", SIZE BITS "boot held A ext4 /g/..\n",
                   -EINVAL },
-                { "boot path long", "hibctl-plan 1\n", MACHINE, "%", SIZE BITS "boot held A ext4 /" X256 "\n", -EINVAL },
+                { "boot path long", "hibctl-plan 1\n", MACHINE, "%", SIZE BITS "boot held A ext4 /" X256 "\n",
+                  -EINVAL },
                 { "boot path not ASCII", "hibctl-plan 1\n", MACHINE, "%", SIZE BITS "boot held A ext4 /\xc3\xa4\n",
                   -EINVAL },
-                { "boot path with DEL", "hibctl-plan 1\n", MACHINE, "%", SIZE BITS "boot held A ext4 /\x7f\n", -EINVAL },
+                { "boot path with DEL", "hibctl-plan 1\n", MACHINE, "%", SIZE BITS "boot held A ext4 /\x7f\n",
+                  -EINVAL },
                 { "boot path with ESC", "hibctl-plan 1\n", MACHINE, "%", SIZE BITS "boot held A ext4 /\x1b[2J\n",
                   -EINVAL },
 
@@ -276,8 +280,10 @@ static void test_wrong_fields(void **state)
                 { "held without a path", "hibctl-plan 1\n", MACHINE, "%", SIZE BITS BOOT "held A ext4\n", -EINVAL },
                 { "held with more", "hibctl-plan 1\n", MACHINE, "%", SIZE BITS BOOT "held A ext4 / x\n", -EINVAL },
                 { "held relative", "hibctl-plan 1\n", MACHINE, "%", SIZE BITS BOOT "held A ext4 home\n", -EINVAL },
-                { "held path long", "hibctl-plan 1\n", MACHINE, "%", SIZE BITS BOOT "held A ext4 /" X256 "\n", -EINVAL },
-                { "held UUID not ASCII", "hibctl-plan 1\n", MACHINE, "%", SIZE BITS BOOT "held \xe4 ext4 /\n", -EINVAL },
+                { "held path long", "hibctl-plan 1\n", MACHINE, "%", SIZE BITS BOOT "held A ext4 /" X256 "\n",
+                  -EINVAL },
+                { "held UUID not ASCII", "hibctl-plan 1\n", MACHINE, "%", SIZE BITS BOOT "held \xe4 ext4 /\n",
+                  -EINVAL },
 
                 { "another line", "hibctl-plan 1\n", MACHINE, "%", SIZE BITS BOOT "more x\n", -EINVAL },
                 { "an empty line", "hibctl-plan 1\n", MACHINE, "%", SIZE BITS BOOT "\n", -EINVAL },
