@@ -140,6 +140,18 @@ static int check_image_device(const struct plan *plan, const char *device)
         return EXIT_DONE;
 }
 
+/* Who wrote that did not know what it is for, or is not to be trusted. */
+static int check_contradiction(const char *file, const struct plan *plan)
+{
+        for (unsigned int i = 0; i < plan->n_held && plan->boot_state == PLAN_BOOT_RELEASED; i++)
+                if (strcmp(plan->held[i].uuid, plan->boot.uuid) == 0)
+                        return refuse(
+                                _("%s: the plan contradicts itself: the boot filesystem UUID=%s was released, and is "
+                                  "mounted on %s; make it anew"),
+                                file, plan->boot.uuid, plan->held[i].path);
+        return EXIT_DONE;
+}
+
 int arming_check_plan(const char *file, const struct plan *plan)
 {
         _cleanup_free_ char *device = NULL;
@@ -150,6 +162,9 @@ int arming_check_plan(const char *file, const struct plan *plan)
         /* A kernel that was started by kexec may not know: then the devices have to tell. */
         if (strcmp(machine, "-") != 0 && strcmp(plan->machine, "-") != 0 && strcmp(machine, plan->machine) != 0)
                 return refuse(_("%s: the plan is of another machine (%s, this is %s)"), file, plan->machine, machine);
+        r = check_contradiction(file, plan);
+        if (r != EXIT_DONE)
+                return r;
         r = device_find(plan->mark.image, &device);
         if (r == -ENOTUNIQ)
                 return refuse(_("%s: more than one device carries it, so which one holds the image cannot be told"),

@@ -277,12 +277,6 @@ static int refuse_unplanned(const struct plan *plan)
         if (plan->boot_state == PLAN_BOOT_UNFIT)
                 return no_store(_("UUID=%s: GRUB could not consume a mark on the boot filesystem, says the plan"),
                                 plan->boot.uuid);
-        for (unsigned int i = 0; i < plan->n_held; i++)
-                if (strcmp(plan->held[i].uuid, plan->boot.uuid) == 0)
-                        return refuse(
-                                _("UUID=%s: the plan says that the sleeping system has the boot filesystem mounted "
-                                  "on %s, so it is not touched"),
-                                plan->boot.uuid, plan->held[i].path);
         return EXIT_DONE;
 }
 

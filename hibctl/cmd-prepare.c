@@ -62,6 +62,7 @@ struct request {
 struct boot {
         struct mounted mount; /* device and mount point; the rest if it is unmounted */
         dev_t dev;
+        bool is_part;  /* what is mounted is not the whole filesystem */
         char *no_bits; /* why boot bits are of no use; owned, NULL if they are */
 };
 
@@ -103,17 +104,20 @@ static void escape_path(const char *path, char out[PLAN_PATH_MAX + 1])
         out[n] = '\0';
 }
 
-static void describe_fs(const char *device, const char *path, struct plan_fs *fs)
+/* What cannot be looked at gets no name; the return value is why, a negative errno. */
+static int describe_fs(const char *device, const char *path, struct plan_fs *fs)
 {
         struct device_tags tags;
+        int r = device_get_tags(device, NULL, &tags);
 
-        if (device_get_tags(device, NULL, &tags) < 0)
+        if (r < 0)
                 memset(&tags, 0, sizeof(tags));
         snprintf(fs->uuid, sizeof(fs->uuid), "%s",
                  tags.uuid[0] && strlen(tags.uuid) <= PLAN_UUID_MAX ? tags.uuid : "-");
         snprintf(fs->type, sizeof(fs->type), "%s",
                  tags.type[0] && strlen(tags.type) <= PLAN_TYPE_MAX ? tags.type : "-");
         escape_path(path, fs->path);
+        return r;
 }
 
 static bool is_listed(const struct plan *plan, const struct plan_fs *fs)
@@ -186,15 +190,29 @@ static int unmount_boot(struct boot *b)
         return EXIT_DONE;
 }
 
+/* A mount namespace that somebody made a moment ago, as hibctl itself does, has a copy of every mount, and ends soon.
+ */
+static void wait_until_unused(const char *device)
+{
+        for (int i = 0; i < 20 && device_is_in_use(device); i++)
+                usleep(100000);
+}
+
 static int release_boot(struct boot *b)
 {
-        int r = mounted_describe(&b->mount);
         struct safety safety;
+        int r;
 
+        if (b->is_part)
+                return refuse(_("%s: only a folder of the boot filesystem is mounted there, the whole is mounted "
+                                "elsewhere; unmount both, or leave --unmount out"),
+                              b->mount.mount_point);
+        r = mounted_describe(&b->mount);
         if (r == EXIT_DONE)
                 r = unmount_boot(b);
         if (r != EXIT_DONE)
                 return r;
+        wait_until_unused(b->mount.device);
         device_safety(b->mount.device, &safety);
         if (safety.report.state == FS_IN_USE)
                 r = refuse(
@@ -250,13 +268,18 @@ static int describe_boot(const struct bootfs *fs, struct plan *plan, struct boot
 {
         _cleanup_free_ char *path = NULL, *device = NULL;
         char type[UUID_TEXT_MAX];
+        int r;
 
         if (!fs->device || path_for_grub(fs->prefix, &path, &device, type) < 0)
                 return refuse(_("%s: GRUB's folder is not on a filesystem of a block device"), fs->prefix);
         boot->mount.device = xstrdup(fs->device);
         boot->mount.mount_point = xstrdup(fs->mount_point);
         boot->dev = fs->dev;
-        describe_fs(fs->device, path, &plan->boot);
+        boot->is_part = strcmp(fs->subtree, "/") != 0;
+        r = describe_fs(fs->device, path, &plan->boot);
+        if (r < 0 || strcmp(plan->boot.type, "-") == 0)
+                return fail(_("%s: cannot tell what the boot filesystem is: %s"), fs->device,
+                            r < 0 ? strerror(-r) : _("its signature cannot be read, or is not the only one"));
         plan->boot_state = bootfs_why_not_writable(fs) || plan->boot.uuid[0] == '-' ? PLAN_BOOT_UNFIT
                            : fs->mounted_here                                       ? PLAN_BOOT_RELEASED
                                                                                     : PLAN_BOOT_HELD;
@@ -303,16 +326,36 @@ static int make_plan(const struct request *request, struct plan *plan, struct bo
         return r == EXIT_DONE ? closed : r;
 }
 
+static bool is_root(const char *mount_point)
+{
+        return strcmp(mount_point, globals.root[0] ? globals.root : "/") == 0;
+}
+
 /* The boot filesystem as it will be at the jump. */
+/* What is on the boot filesystem is out of reach once that is unmounted. */
+static int check_reach(const struct request *request, const struct boot *boot)
+{
+        struct stat st;
+
+        if (request->initramfs && stat(request->initramfs, &st) == 0 && st.st_dev == boot->dev)
+                return refuse(_("%s: it is on the boot filesystem, which --unmount unmounts; copy it elsewhere first"),
+                              request->initramfs);
+        return EXIT_DONE;
+}
+
 static int settle_boot(const struct request *request, struct plan *plan, struct boot *boot)
 {
         int r = EXIT_DONE;
 
+        if (request->unmount && plan->boot_state == PLAN_BOOT_UNFIT)
+                say(_("the boot filesystem on %s cannot take a mark, so it stays as it is"), boot->mount.device);
         if (request->unmount && plan->boot_state == PLAN_BOOT_HELD) {
-                if (strcmp(boot->mount.mount_point, "/") == 0)
+                if (is_root(boot->mount.mount_point))
                         say(_("GRUB's folder is on the root filesystem, which stays mounted"));
                 else {
-                        r = request->dry_run ? EXIT_DONE : release_boot(boot);
+                        r = check_reach(request, boot);
+                        if (r == EXIT_DONE && !request->dry_run)
+                                r = release_boot(boot);
                         plan->boot_state = PLAN_BOOT_RELEASED;
                 }
         }
@@ -340,6 +383,7 @@ static int list_hooks(const struct request *request, struct plan *plan)
 static int write_plan(const struct request *request, const struct plan *plan)
 {
         _cleanup_free_ char *text = plan_format(plan), *folder = in_root("/run/hibctl");
+        struct stat st;
         int r;
 
         if (!text)
@@ -348,7 +392,9 @@ static int write_plan(const struct request *request, const struct plan *plan)
                 return EXIT_DONE;
         if (request->is_default && mkdir(folder, 0755) < 0 && errno != EEXIST)
                 return fail(_("%s: cannot make the folder: %m"), folder);
-        r = envfile_make(request->plan, text, strlen(text));
+        if (lstat(request->plan, &st) == 0 && !S_ISREG(st.st_mode) && !S_ISLNK(st.st_mode))
+                return refuse(_("%s: not a file; name another for the plan"), request->plan);
+        r = envfile_make(request->plan, text, strlen(text), 0600);
         if (r < 0)
                 return fail(_("%s: cannot write the plan: %s"), request->plan, strerror(-r));
         return request->initramfs ? initramfs_put_plan(request->initramfs, text) : EXIT_DONE;
@@ -386,8 +432,12 @@ static int prepare(const struct request *request)
 {
         _cleanup_boot_ struct boot boot = { 0 };
         struct plan plan = { 0 };
-        int r = make_plan(request, &plan, &boot);
+        int r;
 
+        /* If no new one comes of this, an old one must not be taken for it: it may call released what is mounted. */
+        if (!request->dry_run)
+                plan_forget(request->plan);
+        r = make_plan(request, &plan, &boot);
         if (r == EXIT_DONE)
                 r = settle_boot(request, &plan, &boot);
         if (r == EXIT_DONE)
@@ -396,9 +446,11 @@ static int prepare(const struct request *request)
                 r = list_hooks(request, &plan);
         if (r == EXIT_DONE)
                 r = write_plan(request, &plan);
-        if (r != EXIT_DONE)
+        if (r != EXIT_DONE) {
                 mounted_again(&boot.mount);
-        else
+                if (!request->dry_run)
+                        plan_forget(request->plan);
+        } else
                 report(request, &plan);
         return r;
 }

@@ -303,16 +303,26 @@ int envfile_overwrite(struct envfile *f, const char *new_bytes)
 
 /* ---- a new file ---- */
 
-static int write_whole(int fd, const char *bytes, size_t size)
+/* Its owner and mode; an owner of -1 stays as the process has it. */
+struct access {
+        uid_t owner;
+        gid_t group;
+        mode_t mode;
+};
+
+static int write_whole(int fd, const char *bytes, size_t size, const struct access *access)
 {
         int r = pwrite_all(fd, bytes, size, 0);
 
-        return r < 0 ? r : fchmod(fd, 0644) < 0 || fsync(fd) < 0 ? -errno : 0;
+        if (r == 0 && (fchown(fd, access->owner, access->group) < 0 || fchmod(fd, access->mode) < 0 || fsync(fd) < 0))
+                r = -errno;
+        return r;
 }
 
 /* A file without a name until it is whole. -EOPNOTSUPP where the filesystem has none (vfat), -EEXIST if the name is
  * taken. */
-static int make_nameless(const char *folder, const char *path, const char *bytes, size_t size)
+static int make_nameless(const char *folder, const char *path, const char *bytes, size_t size,
+                         const struct access *access)
 {
         _cleanup_close_ int fd = open(folder, O_RDWR | O_TMPFILE | O_CLOEXEC, 0600);
         _cleanup_free_ char *self = NULL;
@@ -320,7 +330,7 @@ static int make_nameless(const char *folder, const char *path, const char *bytes
 
         if (fd < 0)
                 return errno == EISDIR || errno == EINVAL ? -EOPNOTSUPP : -errno;
-        r = write_whole(fd, bytes, size);
+        r = write_whole(fd, bytes, size, access);
         self = xasprintf("/proc/self/fd/%d", fd);
         if (r == 0 && linkat(AT_FDCWD, self, AT_FDCWD, path, AT_SYMLINK_FOLLOW) < 0)
                 r = -errno;
@@ -328,7 +338,7 @@ static int make_nameless(const char *folder, const char *path, const char *bytes
 }
 
 /* The name is always the same, so that what a killed run leaves behind is used up by the next one. */
-static int make_and_rename(const char *path, const char *bytes, size_t size)
+static int make_and_rename(const char *path, const char *bytes, size_t size, const struct access *access)
 {
         _cleanup_free_ char *temporary = xasprintf("%s.hibctl-new", path);
         _cleanup_close_ int fd = -1;
@@ -338,7 +348,7 @@ static int make_and_rename(const char *path, const char *bytes, size_t size)
         fd = open(temporary, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
         if (fd < 0)
                 return -errno;
-        r = write_whole(fd, bytes, size);
+        r = write_whole(fd, bytes, size, access);
         if (r == 0 && rename(temporary, path) < 0)
                 r = -errno;
         if (r < 0)
@@ -346,7 +356,7 @@ static int make_and_rename(const char *path, const char *bytes, size_t size)
         return r;
 }
 
-int envfile_make(const char *path, const char *bytes, size_t size)
+static int make(const char *path, const char *bytes, size_t size, const struct access *access)
 {
         _cleanup_free_ char *copy = xstrdup(path);
         const char *folder = dirname(copy);
@@ -357,12 +367,30 @@ int envfile_make(const char *path, const char *bytes, size_t size)
                 return -errno;
         if (is_frozen(fd))
                 return -EBUSY;
-        r = make_nameless(folder, path, bytes, size);
+        r = make_nameless(folder, path, bytes, size, access);
         if (r == -EOPNOTSUPP || r == -EEXIST)
-                r = make_and_rename(path, bytes, size);
+                r = make_and_rename(path, bytes, size, access);
         if (r < 0)
                 return r;
         return fsync(fd) < 0 ? -errno : 0;
+}
+
+int envfile_make(const char *path, const char *bytes, size_t size, mode_t mode)
+{
+        const struct access access = { (uid_t)-1, (gid_t)-1, mode };
+
+        return make(path, bytes, size, &access);
+}
+
+int envfile_replace(const char *path, const char *bytes, size_t size)
+{
+        _cleanup_free_ char *real = realpath(path, NULL);
+        struct stat st;
+
+        if (!real || stat(real, &st) < 0)
+                return -errno;
+        const struct access access = { st.st_uid, st.st_gid, st.st_mode & 07777 };
+        return make(real, bytes, size, &access);
 }
 
 int envfile_explain(const char *path, int error)

@@ -53,6 +53,9 @@ int envfile_explain(const char *path, int error);
 
 /* Makes a new file with SIZE bytes, or replaces one: it gets its name when it is whole and flushed. 0 or a negative
  * errno. */
-int envfile_make(const char *path, const char *bytes, size_t size);
+int envfile_make(const char *path, const char *bytes, size_t size, mode_t mode);
+
+/* Likewise a file that is there: owner and mode stay, and a link to it stays a link. */
+int envfile_replace(const char *path, const char *bytes, size_t size);
 
 #endif

@@ -126,6 +126,6 @@ int initramfs_put_plan(const char *file, const char *text)
         if (n < 0)
                 return fail(_("%s: cannot read the save kernel's initramfs: %s"), file, strerror((int)-n));
         wanted = initramfs_with_plan(data, (size_t)n, text, &size);
-        r = envfile_make(file, wanted, size);
+        r = envfile_replace(file, wanted, size);
         return r == 0 ? EXIT_DONE : fail(_("%s: cannot write the save kernel's initramfs: %s"), file, strerror(-r));
 }

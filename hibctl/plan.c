@@ -5,8 +5,10 @@
 
 #include <ctype.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "globals.h"
 #include "plan.h"
@@ -53,14 +55,20 @@ static bool is_made_of(const char *s, size_t max, bool (*allowed)(char c))
         return n >= 1 && n <= max;
 }
 
+/* isalnum asks the locale. */
+static bool is_ascii_alnum(char c)
+{
+        return (c >= '0' && c <= '9') || (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z');
+}
+
 static bool is_uuid_char(char c)
 {
-        return isalnum((unsigned char)c) || c == '-';
+        return is_ascii_alnum(c) || c == '-';
 }
 
 static bool is_type_char(char c)
 {
-        return isalnum((unsigned char)c) || c == '_' || c == '.' || c == '-';
+        return is_ascii_alnum(c) || c == '_' || c == '.' || c == '-';
 }
 
 static bool is_path_char(char c)
@@ -68,10 +76,19 @@ static bool is_path_char(char c)
         return c > ' ' && c < 0x7f;
 }
 
+/* Absolute, and never up: it is put behind a mount point. */
+static bool is_good_path(const char *path)
+{
+        size_t n = strlen(path);
+
+        return is_made_of(path, PLAN_PATH_MAX, is_path_char) && path[0] == '/' && !strstr(path, "/../") &&
+               !(n >= 3 && strcmp(path + n - 3, "/..") == 0);
+}
+
 static bool is_good_fs(const struct plan_fs *fs)
 {
         return is_made_of(fs->uuid, PLAN_UUID_MAX, is_uuid_char) && is_made_of(fs->type, PLAN_TYPE_MAX, is_type_char) &&
-               is_made_of(fs->path, PLAN_PATH_MAX, is_path_char) && fs->path[0] == '/';
+               is_good_path(fs->path);
 }
 
 static bool copy(char *to, size_t size, const char *from)
@@ -134,7 +151,7 @@ static int parse_size(char *text, struct plan *plan)
 
         errno = 0;
         plan->image_size = strtoull(text, &end, 10);
-        return isdigit((unsigned char)text[0]) && !*end && errno == 0 ? 0 : -EINVAL;
+        return isdigit((unsigned char)text[0]) && !(text[0] == '0' && text[1]) && !*end && errno == 0 ? 0 : -EINVAL;
 }
 
 static int parse_bootbits(char *text, struct plan *plan)
@@ -226,13 +243,26 @@ static void put_fs(FILE *out, const struct plan_fs *fs)
         fprintf(out, "%s %s %s\n", fs->uuid, fs->type, fs->path);
 }
 
+/* Or a field with a newline in it would make lines of its own. */
+static bool is_good(const struct plan *plan)
+{
+        bool good = is_made_of(plan->machine, PLAN_UUID_MAX, is_uuid_char) && is_good_fs(&plan->boot) &&
+                    plan->n_held <= PLAN_HELD_MAX;
+
+        for (unsigned int i = 0; i < plan->n_held && good; i++)
+                good = is_good_fs(&plan->held[i]);
+        return good;
+}
+
 char *plan_format(const struct plan *plan)
 {
+        FILE *out = NULL;
         char *text = NULL;
         size_t size;
-        FILE *out = open_memstream(&text, &size);
         struct plan check;
 
+        if (is_good(plan))
+                out = open_memstream(&text, &size);
         if (!out)
                 return NULL;
         fprintf(out, FIRST_LINE "\nmachine %s\nmark %.*s\nimage-size %" PRIu64 "\nbootbits %s\nboot %s ", plan->machine,
@@ -255,8 +285,16 @@ char *plan_format(const struct plan *plan)
 int plan_read(const char *file, struct plan *plan)
 {
         _cleanup_free_ char *text = NULL;
-        ssize_t n = read_whole_file(file, PLAN_SIZE_MAX, &text);
+        struct stat st;
+        ssize_t n;
 
+        /* A pipe could keep us waiting for ever. */
+        if (stat(file, &st) == 0 && !S_ISREG(st.st_mode))
+                return refuse(
+                        _("%s: not a file, so not a plan; make one with 'hibctl prepare' in the system that goes to "
+                          "sleep"),
+                        file);
+        n = read_whole_file(file, PLAN_SIZE_MAX, &text);
         if (n < 0)
                 return refuse(
                         _("%s: cannot read the plan: %s; make one with 'hibctl prepare' in the system that goes to "
@@ -278,6 +316,15 @@ int plan_read(const char *file, struct plan *plan)
                 return refuse(_("%s: not a plan that this version understands; make it anew with 'hibctl prepare'"),
                               file);
         }
+}
+
+void plan_forget(const char *file)
+{
+        char start[sizeof(FAMILY) - 1];
+        _cleanup_close_ int fd = open(file, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOFOLLOW);
+
+        if (fd >= 0 && pread_all(fd, start, sizeof(start), 0) == 0 && memcmp(start, FAMILY, sizeof(start)) == 0)
+                unlink(file);
 }
 
 void plan_this_machine(char out[PLAN_UUID_MAX + 1])

@@ -66,6 +66,9 @@ char *plan_format(const struct plan *plan);
 /* Reads and takes apart FILE. Says what is wrong and returns an exit status. */
 int plan_read(const char *file, struct plan *plan);
 
+/* Removes FILE if it looks like a plan: what it says is not true any more. */
+void plan_forget(const char *file);
+
 /* This machine, as it is in a plan. */
 void plan_this_machine(char out[PLAN_UUID_MAX + 1]);
 

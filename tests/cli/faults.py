@@ -35,9 +35,9 @@ class Call(NamedTuple):
     changing: bool
 
 
-def calls(argv, log):
+def calls(argv, log, lock=OWN_LOCK):
     """The system calls that the tool's main process makes in one good run, from the lock on."""
-    done = subprocess.run([*OWN_LOCK, "strace", "-f", "-qq", "-o", log, *argv], env={"PATH": PATH, "LC_ALL": "C"}, check=False,
+    done = subprocess.run([*lock, "strace", "-f", "-qq", "-o", log, *argv], env={"PATH": PATH, "LC_ALL": "C"}, check=False,
                           capture_output=True, stdin=subprocess.DEVNULL, timeout=60)
     assert done.returncode == 0, done.stderr
     counts, found, process, locked = Counter(), [], None, False
@@ -71,10 +71,11 @@ def points_for_signals(found):
     return [call for before, call in zip(found, found[1:]) if before.changing or call.changing]
 
 
-def inject(argv, call, what, seconds=30):
-    """Runs the tool with a fault at that call. Ends when all of its processes have ended."""
+def inject(argv, call, what, seconds=30, lock=OWN_LOCK):
+    """Runs the tool with a fault at that call. Ends when all of its processes have ended. LOCK: () where mounts are to
+    be seen outside."""
     quick = ["--seccomp-bpf"] if what.startswith("error") else []  # it loses signals
-    command = [*OWN_LOCK, "strace", "-f", "-qq", "-o", "/dev/null", *quick, "-e", f"trace={call.name}",
+    command = [*lock, "strace", "-f", "-qq", "-o", "/dev/null", *quick, "-e", f"trace={call.name}",
                "-e", f"inject={call.name}:{what}:when={call.number}", *argv]
     done = subprocess.run(command, env={"PATH": PATH, "LC_ALL": "C"}, check=False, capture_output=True,
                           stdin=subprocess.DEVNULL, timeout=seconds)

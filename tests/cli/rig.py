@@ -194,6 +194,7 @@ FILESYSTEMS = {
     "ext4-nojournal": (8 * MIB, ["mkfs.ext4", "-q", "-b", "1024", "-O", "^has_journal"]),
     "xfs": (320 * MIB, ["mkfs.xfs", "-q"]),
     "btrfs": (120 * MIB, ["mkfs.btrfs", "-q"]),
+    "vfat": (8 * MIB, ["mkfs.vfat"]),
 }
 
 
@@ -206,6 +207,8 @@ class Filesystem:
         self.type = kind.partition("-")[0]
         self.image = scratch.image(name, size)
         self.uuid = str(uuid.uuid4())
+        if self.type == "vfat":
+            self.uuid = f"{self.uuid[:4]}-{self.uuid[4:8]}".upper()
         if sector == 512:
             run(*maker, *self._uuid_option(), self.image)
         self.device = scratch.loop(self.image, sector)
@@ -213,6 +216,8 @@ class Filesystem:
             run(*maker, *self._uuid_option(), self.device)
 
     def _uuid_option(self):
+        if self.type == "vfat":
+            return ["-i", self.uuid.replace("-", "")]
         return ["-m", f"uuid={self.uuid}"] if self.type == "xfs" else ["-U", self.uuid]
 
     def grub_reads(self, path):
@@ -285,17 +290,17 @@ class Swap:
 
     PAGE = 4096
 
-    def __init__(self, scratch, name="swap", size=MIB):
+    def __init__(self, scratch, name="swap", size=MIB, sector=512):
         self.image = scratch.image(name, size)
         self.uuid = str(uuid.uuid4())
         run("mkswap", "-q", "-U", self.uuid, self.image)
-        self.device = scratch.loop(self.image)
+        self.device = scratch.loop(self.image, sector)
 
     def write(self, at, data):
         write_device(self.device, at, data)
 
     def read(self, at, size):
-        return self.image.read_bytes()[at : at + size]
+        return self.image.read_bytes()[at:][:size]
 
     def put_image(self, signature=b"S1SUSPEND\0"):
         self.write(self.PAGE - 20, b"SWAPSPACE2" + signature)
