@@ -303,8 +303,9 @@ def test_mounted_in_another_namespace_is_refused(unmounted):
 @pytest.mark.parametrize("how", ["UUID", "LABEL", "device", "noauto", "comment"])
 def test_forms_of_fstab(unmounted, how):
     machine = unmounted
-    run("tune2fs", "-L", "hib-boot", machine.fs.device)
-    line = {"UUID": f"UUID={machine.fs.uuid} /boot ext4 defaults 0 2", "LABEL": "LABEL=hib-boot /boot ext4 defaults 0 2",
+    label = f"boot-{machine.fs.uuid[:8]}"  # other tests run at the same time
+    run("tune2fs", "-L", label, machine.fs.device)
+    line = {"UUID": f"UUID={machine.fs.uuid} /boot ext4 defaults 0 2", "LABEL": f"LABEL={label} /boot ext4 defaults 0 2",
             "device": f"{machine.fs.device} /boot auto ro,discard 0 0",
             "noauto": f"UUID=\"{machine.fs.uuid}\" /boot/ ext4 noauto,user,exec 0 0",
             "comment": f"# UUID=no /boot ext4\n\n\t{machine.fs.device}\t/boot\text4"}[how]
