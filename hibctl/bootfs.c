@@ -294,8 +294,8 @@ static int check_planned(const struct plan *plan, const char *device, const stru
         if (s->report.state != FS_CLEAN)
                 return refuse(
                         _("%s: the boot filesystem was unmounted when the plan was made, but is not safe to mount "
-                          "now: %s"),
-                        device, why);
+                          "now: %s; go back and check it there (fsck %s)"),
+                        device, why, device);
         if (!r || r->why_not)
                 return no_store(_("%s: no mark can be written there: %s"), device,
                                 r ? _(r->why_not) : _("GRUB is not known to be able to overwrite a file on it"));

@@ -170,7 +170,8 @@ static int arm_by_plan(const struct request *request, struct outcome *outcome)
                 return r;
         outcome->mark = plan.mark;
         if (!request->store && plan.boot_state == PLAN_BOOT_HELD)
-                say(_("the sleeping system has the boot filesystem mounted, so it is not touched"));
+                say(_("UUID=%s: the sleeping system has the boot filesystem mounted, so it is not touched"),
+                    plan.boot.uuid);
         else if (is_wanted(request, &store_env)) {
                 outcome->store = &store_env;
                 r = put_in(request, &store_env, &where, &plan.mark, plan.text);

@@ -171,6 +171,7 @@ def test_held_says_once_why(held):
     result = held.mark().done()
     lines = result.err.splitlines()
     assert len(lines) == 2 and held.machine.fs.uuid in lines[0] and "marked" in lines[1], result
+    assert held.machine.tool("-q", "mark", f"--plan={held.plan}").done().err == ""
     held.mark("--store=env").says_no(3, held.machine.fs.uuid)
 
 
