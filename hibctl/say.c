@@ -3,10 +3,17 @@
  */
 #include "config.h"
 
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/magic.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <string.h>
+#include <sys/vfs.h>
 
 #include "say.h"
+
+#define KERNEL_LOG_LINE 900 /* bytes; LOG_LINE_MAX in kernel/printk less its prefix */
 
 static enum loudness loud = SAY_NORMAL;
 
@@ -15,8 +22,40 @@ void say_set_loudness(enum loudness loudness)
         loud = loudness;
 }
 
+/* systemd's sign for it, or that / is still the kernel's own, with an /init on it. */
+static bool is_initramfs(void)
+{
+        struct statfs fs;
+
+        if (access("/etc/initrd-release", F_OK) == 0)
+                return true;
+        return statfs("/", &fs) == 0 && (fs.f_type == RAMFS_MAGIC || fs.f_type == TMPFS_MAGIC) &&
+               access("/init", X_OK) == 0;
+}
+
+/* In an initramfs nobody keeps what goes to standard error; the kernel's log can be read after the boot. */
+static void put_in_kernel_log(const char *fmt, va_list ap)
+{
+        _cleanup_close_ int fd = is_initramfs() ? open("/dev/kmsg", O_WRONLY | O_CLOEXEC | O_NOCTTY) : -1;
+        char line[KERNEL_LOG_LINE] = "<5>hibctl: "; /* notice */
+        size_t len = strlen(line);
+
+        if (fd < 0)
+                return;
+        vsnprintf(line + len, sizeof(line) - len, fmt, ap);
+        while (write(fd, line, strlen(line)) < 0 && errno == EINTR)
+                ;
+}
+
 static void put(const char *fmt, va_list ap)
 {
+        int saved = errno; /* for %m */
+        va_list again;
+
+        va_copy(again, ap);
+        put_in_kernel_log(fmt, again);
+        va_end(again);
+        errno = saved;
         flockfile(stderr);
         fputs("hibctl: ", stderr);
         vfprintf(stderr, fmt, ap);

@@ -112,6 +112,7 @@ def test_held_boot_filesystem_is_not_touched_and_boot_bits_take_the_mark(sleeper
     with changes(disk) as changed:
         with machine.awake_in(disks.save_kernel(machine.plan)):
             assert save_mark(machine) == "bootbits"
+            assert "hibctl: UUID=" in machine.run("dmesg").output  # what was said, for whoever looks later
     assert changed == {"swap": [0, 1]}
     armed = disk.boot_bits()
     scenario.assert_mark(machine, "armed", armed)
