@@ -119,31 +119,45 @@ static void lookup(blkid_probe pr, const char *name, char *out, size_t size)
                 memcpy(out, value, len);
 }
 
-int device_get_tags(const char *path, const char *const types[], struct device_tags *tags)
+enum { PROBE_CONTENT = 1, PROBE_PARTITION = 2 }; /* bits: what is on the device; its entry in the partition table */
+
+static blkid_probe new_probe(const char *path, const char *const types[], unsigned int what)
 {
         blkid_probe pr = blkid_new_probe_from_filename(path);
 
-        memset(tags, 0, sizeof(*tags));
         if (!pr)
-                return errno ? -errno : -EIO;
-        blkid_probe_enable_superblocks(pr, 1);
+                return NULL;
+        blkid_probe_enable_superblocks(pr, (what & PROBE_CONTENT) != 0);
         blkid_probe_set_superblocks_flags(pr, BLKID_SUBLKS_TYPE | BLKID_SUBLKS_UUID | BLKID_SUBLKS_LABEL |
                                                       BLKID_SUBLKS_USAGE);
         if (types)
                 blkid_probe_filter_superblocks_type(pr, BLKID_FLTR_ONLYIN, (char **)types);
-        blkid_probe_enable_partitions(pr, !types);
+        blkid_probe_enable_partitions(pr, (what & PROBE_PARTITION) != 0);
         blkid_probe_set_partitions_flags(pr, BLKID_PARTS_ENTRY_DETAILS);
+        return pr;
+}
 
+static void lookup_all(blkid_probe pr, struct device_tags *tags)
+{
+        lookup(pr, "TYPE", tags->type, sizeof(tags->type));
+        lookup(pr, "UUID", tags->uuid, sizeof(tags->uuid));
+        lookup(pr, "LABEL", tags->label, sizeof(tags->label));
+        lookup(pr, "PART_ENTRY_UUID", tags->part_uuid, sizeof(tags->part_uuid));
+        lookup(pr, "PART_ENTRY_NAME", tags->part_label, sizeof(tags->part_label));
+        lookup(pr, "USAGE", tags->usage, sizeof(tags->usage));
+}
+
+int device_get_tags(const char *path, const char *const types[], struct device_tags *tags)
+{
+        blkid_probe pr = new_probe(path, types, types ? PROBE_CONTENT : PROBE_CONTENT | PROBE_PARTITION);
+
+        memset(tags, 0, sizeof(*tags));
+        if (!pr)
+                return errno ? -errno : -EIO;
         int r = blkid_do_safeprobe(pr);
         tags->ambiguous = r == -2;
-        if (r == 0) {
-                lookup(pr, "TYPE", tags->type, sizeof(tags->type));
-                lookup(pr, "UUID", tags->uuid, sizeof(tags->uuid));
-                lookup(pr, "LABEL", tags->label, sizeof(tags->label));
-                lookup(pr, "PART_ENTRY_UUID", tags->part_uuid, sizeof(tags->part_uuid));
-                lookup(pr, "PART_ENTRY_NAME", tags->part_label, sizeof(tags->part_label));
-                lookup(pr, "USAGE", tags->usage, sizeof(tags->usage));
-        }
+        if (r == 0)
+                lookup_all(pr, tags);
         blkid_free_probe(pr);
         return r == -1 ? -EIO : 0;
 }
@@ -170,12 +184,13 @@ static char *next_partition(char **text)
 static const struct tag_kind {
         const char *name; /* with its "=" */
         size_t at;
-        bool any_case; /* hexadecimal digits */
+        unsigned int probe; /* where it is found */
+        bool any_case;      /* hexadecimal digits */
 } tag_kinds[] = {
-        { "UUID=", offsetof(struct device_tags, uuid), true },
-        { "PARTUUID=", offsetof(struct device_tags, part_uuid), true },
-        { "LABEL=", offsetof(struct device_tags, label), false },
-        { "PARTLABEL=", offsetof(struct device_tags, part_label), false },
+        { "UUID=", offsetof(struct device_tags, uuid), PROBE_CONTENT, true },
+        { "PARTUUID=", offsetof(struct device_tags, part_uuid), PROBE_PARTITION, true },
+        { "LABEL=", offsetof(struct device_tags, label), PROBE_CONTENT, false },
+        { "PARTLABEL=", offsetof(struct device_tags, part_label), PROBE_PARTITION, false },
 };
 
 static bool has_value(const struct device_tags *tags, const struct tag_kind *kind, const char *wanted)
@@ -183,6 +198,22 @@ static bool has_value(const struct device_tags *tags, const struct tag_kind *kin
         const char *value = (const char *)tags + kind->at;
 
         return (kind->any_case ? strcasecmp(value, wanted) : strcmp(value, wanted)) == 0;
+}
+
+/* Whether it is worth asking for all tags. libblkid settles on the first thing that it finds; it goes on looking only
+ * to tell whether the device is ambiguous, which takes time and matters only where the tag is right. */
+static bool may_carry(const char *path, const struct tag_kind *kind, const char *wanted, const char *const types[])
+{
+        blkid_probe pr = new_probe(path, types, kind->probe);
+        struct device_tags tags;
+
+        if (!pr)
+                return false;
+        bool found = blkid_do_probe(pr) == 0;
+        if (found)
+                lookup_all(pr, &tags);
+        blkid_free_probe(pr);
+        return found && has_value(&tags, kind, wanted);
 }
 
 /* Counts the devices that carry WANTED; *PATH, if PATH is given, is the first. */
@@ -195,7 +226,8 @@ static int scan(const struct tag_kind *kind, const char *wanted, const char *con
         if (read_whole_file("/proc/partitions", 1024 * 1024, &text) < 0)
                 return 0;
         for (char *rest = text, *node; (node = next_partition(&rest)); free(node)) {
-                if (device_get_tags(node, types, &tags) < 0 || !has_value(&tags, kind, wanted))
+                if (!may_carry(node, kind, wanted, types) || device_get_tags(node, types, &tags) < 0 ||
+                    !has_value(&tags, kind, wanted))
                         continue;
                 if (n++ == 0 && path)
                         *path = xstrdup(node);
