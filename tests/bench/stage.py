@@ -5,12 +5,15 @@
 Nothing outlives the process, however it ends: its mounts go with the namespace, and a loop device frees itself when
 nothing has it open any more."""
 
+import contextlib
 import ctypes
 import errno
 import fcntl
 import os
 import signal
 import struct
+import uuid
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from vm import envblock, host
@@ -22,7 +25,7 @@ _SIZES = {"ext2": 64 * MIB, "ext4": 64 * MIB, "xfs": 320 * MIB}  # mkfs.xfs make
 # sched.h, sys/mount.h
 _CLONE_NEWNS, _MS_REC, _MS_PRIVATE = 0x20000, 0x4000, 0x40000
 # linux/loop.h
-_LOOP_CONFIGURE, _LOOP_CTL_GET_FREE, _LO_FLAGS_AUTOCLEAR = 0x4C0A, 0x4C82, 4
+_LOOP_CONFIGURE, _LOOP_CTL_REMOVE, _LOOP_CTL_GET_FREE, _LO_FLAGS_AUTOCLEAR = 0x4C0A, 0x4C81, 0x4C82, 4
 # linux/fs.h
 _FIFREEZE, _FITHAW = 0xC0045877, 0xC0045878
 
@@ -38,12 +41,16 @@ def enter_namespace():
         raise host.HostError(f"no mount namespace: {os.strerror(ctypes.get_errno())}")
 
 
-def have_own_lock(scratch):
-    """Puts a file of our own in the place of the tool's lock, so that no other run of the tool is waited for."""
+def have_own_run(scratch):
+    """Puts a file and a folder of our own in the place of the tool's in /run, so that no other run of the tool is
+    waited for, and none finds what ours leave there."""
     lock, ours = Path("/run/hibctl.lock"), scratch.folder("lock") / "lock"
     lock.touch()
     ours.touch()
     host.run("mount", "--bind", ours, lock)
+    folder = Path("/run/hibctl")
+    folder.mkdir(exist_ok=True)
+    host.run("mount", "--bind", scratch.folder("run"), folder)
 
 
 def die_with_parent():
@@ -51,7 +58,7 @@ def die_with_parent():
     _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
-def _make_sparse(path, size):
+def make_sparse(path, size):
     with path.open("wb") as file:
         file.truncate(size)
     path.chmod(0o600)
@@ -101,6 +108,21 @@ def _configure_loop(image, start, size):
         os.close(backing)
 
 
+def loop_numbers():
+    """The loop devices that the kernel has, used or not."""
+    return {int(path.name.removeprefix("loop")) for path in Path("/sys/block").glob("loop*")}
+
+
+def remove_loops(numbers):
+    """Takes idle loop devices away. The kernel takes its time for each, but not for each after the other."""
+    def remove(number):
+        with contextlib.suppress(OSError), open("/dev/loop-control", "rb") as control:
+            fcntl.ioctl(control, _LOOP_CTL_REMOVE, number)
+
+    with ThreadPoolExecutor(64) as pool:
+        list(pool.map(remove, numbers))
+
+
 class Filesystem:
     """A filesystem of one type, mounted on a folder, with an environment block at ENV, a path from its top."""
 
@@ -110,7 +132,7 @@ class Filesystem:
         self.image = scratch.folder(kind) / "image"
         self.mount_point = mount_point or scratch.folder("mount")
         self.mount_point.mkdir(exist_ok=True)
-        _make_sparse(self.image, _SIZES[kind])
+        make_sparse(self.image, _SIZES[kind])
         host.run(f"mkfs.{kind}", "-q", self.image)
         self.device = LoopDevice(self.image)
         stack.callback(self.device.close)
@@ -163,20 +185,33 @@ class Filesystem:
         return same
 
 
+class Swap:
+    """A swap area that nobody uses."""
+
+    def __init__(self, stack, scratch):
+        self.image = scratch.folder("swap") / "image"
+        self.uuid = str(uuid.uuid4())
+        make_sparse(self.image, 16 * MIB)
+        host.run("mkswap", "-U", self.uuid, self.image)
+        self.device = LoopDevice(self.image)
+        stack.callback(self.device.close)
+
+    def read_boot_bits(self):
+        """What is on the disk: the image file is read and not the loop device, which has a page cache."""
+        with self.image.open("rb") as file:
+            return file.read(envblock.SIZE)
+
+
 class Machine:
     """A root folder for the tool's --root, with a resume device. The boot filesystem is for the contest to put."""
 
     def __init__(self, stack, scratch):
         self.root = scratch.folder("root")
-        for name in ("boot", "etc", "sys/power"):
+        for name in ("boot", "etc", "run", "sys/power"):
             (self.root / name).mkdir(parents=True)
         self.boot = self.root / "boot"
-        image = self.root / "swap"
-        _make_sparse(image, 16 * MIB)
-        host.run("mkswap", image)
-        swap = LoopDevice(image)
-        stack.callback(swap.close)
-        (self.root / "sys/power/resume").write_text(f"{swap.number}\n", encoding="ascii")
+        self.swap = Swap(stack, scratch)
+        (self.root / "sys/power/resume").write_text(f"{self.swap.device.number}\n", encoding="ascii")
         (self.root / "sys/power/resume_offset").write_text("0\n", encoding="ascii")
 
 
