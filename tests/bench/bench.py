@@ -99,6 +99,7 @@ def run_locate(rounds, scratch, tools):
     """Comes last: whatever looks at all block devices while this runs, here or elsewhere, has many to look at."""
     contests = []
     with ExitStack() as stack:
+        locating.hide_from_peers(scratch)
         crowd = locating.Crowd(stack, scratch)
         for size in locating.COUNTS:
             crowd.grow(size)

@@ -5,18 +5,20 @@
 Every second one is a swap area, the others are ext2; each has a UUID of its own, and the one that is looked for stands
 in the middle. All are sparse files in memory, not pieces of one: a partition that somebody left on a loop device could
 reach into the next piece. Reading costs next to nothing. blkid and findfs neither read nor write a cache, as if they
-were called for the first time since power-on, and udev has made no links for them: as it is in a save kernel. They are
-content with the first device that they find; the tool makes sure that it is the only one."""
+were called for the first time since power-on, and do not see udev's links: as it is in a save kernel. They look at all
+devices too, but take one that carries the name even if there are others."""
 
 import os
 import resource
 import uuid
+from pathlib import Path
 
 from contest import Contender, Contest
-from stage import KIB, MIB, LoopDevice, loop_numbers, make_sparse, remove_loops
+from stage import KIB, MIB, LoopDevice, all_loops, make_sparse, remove_loops
 from vm import host
 
 COUNTS = (8, 64, 256, 1024)
+_UDEV_LINKS = Path("/dev/disk")
 _SIZE = 1 * MIB
 _HEAD = 64 * KIB
 _UUID_AT = {"swap": 0x40C, "ext2": 0x468}
@@ -33,6 +35,13 @@ def _make_patterns(scratch):
     return patterns
 
 
+def hide_from_peers(scratch):
+    """What they would answer from without looking at the devices."""
+    os.environ["BLKID_FILE"] = "/nonexistent/blkid.tab"
+    if _UDEV_LINKS.exists():
+        host.run("mount", "--bind", scratch.folder("disk"), _UDEV_LINKS)
+
+
 class Crowd:
     """Many block devices."""
 
@@ -41,8 +50,8 @@ class Crowd:
         self._patterns = _make_patterns(scratch)
         self._folder = scratch.folder("crowd")
         self._members = []  # (UUID, path)
-        before = loop_numbers()
-        stack.callback(lambda: remove_loops(loop_numbers() - before))
+        before = all_loops()
+        stack.callback(lambda: remove_loops({path for _, path in self._members if path not in before}))
         _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
@@ -76,7 +85,6 @@ class Crowd:
 def contest(crowd, scratch, tools):
     """Among the devices that there are now."""
     name, path = crowd.middle
-    os.environ["BLKID_FILE"] = "/nonexistent/blkid.tab"
 
     def enter(what, *command):
         if (found := host.run(*command).decode().strip()) != str(path):
@@ -87,4 +95,5 @@ def contest(crowd, scratch, tools):
     return Contest(f"locate, among {len(crowd)}",
                    enter("hibctl locate", tools.hibctl, "locate", f"--hooks={scratch.folder('hooks')}", f"UUID={name}"),
                    enter("one read of each", tools.floor_locate, name),
-                   [enter("blkid -U", "blkid", "-c", "/dev/null", "-U", name), enter("findfs", "findfs", f"UUID={name}")])
+                   [enter("blkid -U", "blkid", "-c", "/dev/null", "-U", name),
+                    enter("findfs", "findfs", f"UUID={name}")])

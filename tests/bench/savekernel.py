@@ -41,7 +41,8 @@ def released(kind, stack, scratch, tools):
     """The boot filesystem is not mounted, and the plan says that the sleeping system has released it."""
     _, hibctl, boot = _make_machine(kind, stack, scratch, tools)
     plans = _make_plans(scratch, hibctl, boot, "--unmount")
-    ours = contender(tools, "hibctl mark --plan", boot, lambda _: [*hibctl, "mark", f"--plan={next(plans)}"], boot.unmount)
+    ours = contender(tools, "hibctl mark --plan", boot, lambda _number: [*hibctl, "mark", f"--plan={next(plans)}"],
+                     boot.unmount)
 
     def enter(name, command):
         fs = Filesystem(stack, scratch, kind)
@@ -97,6 +98,7 @@ def held(is_blank, stack, scratch, tools):
         swap = Swap(stack, scratch)
         return _bits_contender(tools, name, swap, lambda number: command(swap, number))
 
-    return Contest("save kernel, boot bits, the first" if is_blank else "save kernel, boot bits",
-                   _bits_contender(tools, "hibctl mark --plan", machine.swap, ours, clear if is_blank else lambda: None),
+    prepare = clear if is_blank else lambda: None
+    return Contest("save kernel, blank boot bits" if is_blank else "save kernel, boot bits",
+                   _bits_contender(tools, "hibctl mark --plan", machine.swap, ours, prepare),
                    enter("pwrite, fdatasync", pwrite), [enter("dd oflag=direct conv=fsync", dd)])

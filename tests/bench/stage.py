@@ -19,6 +19,7 @@ from pathlib import Path
 from vm import envblock, host
 
 KIB, MIB = 1 << 10, 1 << 20
+PAGE = 4 * KIB
 
 _SIZES = {"ext2": 64 * MIB, "ext4": 64 * MIB, "xfs": 320 * MIB}  # mkfs.xfs makes nothing under 300 MiB
 
@@ -108,19 +109,20 @@ def _configure_loop(image, start, size):
         os.close(backing)
 
 
-def loop_numbers():
+def all_loops():
     """The loop devices that the kernel has, used or not."""
-    return {int(path.name.removeprefix("loop")) for path in Path("/sys/block").glob("loop*")}
+    return {Path("/dev", path.name) for path in Path("/sys/block").glob("loop*")}
 
 
-def remove_loops(numbers):
+def remove_loops(paths):
     """Takes idle loop devices away. The kernel takes its time for each, but not for each after the other."""
-    def remove(number):
+
+    def remove(path):
         with contextlib.suppress(OSError), open("/dev/loop-control", "rb") as control:
-            fcntl.ioctl(control, _LOOP_CTL_REMOVE, number)
+            fcntl.ioctl(control, _LOOP_CTL_REMOVE, int(path.name.removeprefix("loop")))
 
     with ThreadPoolExecutor(64) as pool:
-        list(pool.map(remove, numbers))
+        list(pool.map(remove, paths))
 
 
 class Filesystem:
@@ -196,10 +198,13 @@ class Swap:
         self.device = LoopDevice(self.image)
         stack.callback(self.device.close)
 
-    def read_boot_bits(self):
-        """What is on the disk: the image file is read and not the loop device, which has a page cache."""
-        with self.image.open("rb") as file:
-            return file.read(envblock.SIZE)
+    def plant_image_header(self):
+        """Makes it look as if an image were in it: the kernel's signature, and the old one where the kernel keeps
+        it."""
+        signature = b"SWAPSPACE2"
+        with self.image.open("r+b") as file:
+            file.seek(PAGE - 2 * len(signature))
+            file.write(signature + b"S1SUSPEND\0")
 
 
 class Machine:
