@@ -19,7 +19,7 @@ from vm import host
 
 COUNTS = (8, 64, 256, 1024)
 _UDEV_LINKS = Path("/dev/disk")
-_SIZE = 1 * MIB
+_SIZE = 4 * MIB  # libblkid looks less closely at what is as small as a floppy
 _HEAD = 64 * KIB
 _UUID_AT = {"swap": 0x40C, "ext2": 0x468}
 

@@ -88,7 +88,33 @@ def test_two_that_carry_it(locate, scratch, kind):
     locate(tag).says_no(3, tag, "more than one")
 
 
+@pytest.mark.parametrize("kind", ["UUID", "LABEL"])
+def test_what_it_is_cannot_be_told(locate, scratch, kind):
+    """A device with two signatures is nobody's, and does not stand in the way of one with the same name."""
+    name = {"UUID": "31234567-89ab-4def-8123-456789abcdef", "LABEL": "odd"}[kind]
+    option = {"UUID": "-U", "LABEL": "-L"}[kind]
+    image = scratch.image("both", 4 * rig.MIB)  # of what is no larger than a floppy, libblkid takes the first
+    run("mkswap", "-q", option, name, image)
+    with image.open("r+b") as file:
+        file.write(b"-rom1fs-")
+    odd = scratch.loop(image)
+    assert subprocess.run(["blkid", "-p", odd], capture_output=True, check=False).returncode == 8, "ambivalent"
+    locate(f"{kind}={name}", timeout=0).says_no(1, name)
+    good = scratch.loop(scratch.image("good", rig.MIB))
+    run("mkswap", "-q", option, name, good)
+    assert locate(f"{kind}={name}").done().out.decode() == f"{good}\n"
+
+
 # ---- waiting ----
+
+
+def test_the_second_one_comes_late(locate, scratch):
+    """What was seen when the first was looked for does not do for the second."""
+    swap, late = Swap(scratch), scratch.loop(scratch.image("late", rig.MIB))
+    uuid = "41111111-89ab-4def-8123-456789abcdef"
+    later = subprocess.Popen(["sh", "-c", f"sleep 1; mkswap -q -U {uuid} {late}"])
+    assert locate(f"UUID={swap.uuid}", f"UUID={uuid}", timeout=25).done().out.decode() == f"{swap.device}\n{late}\n"
+    later.wait()
 
 
 def test_waits_and_says_so(locate, scratch):
