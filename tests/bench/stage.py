@@ -26,7 +26,8 @@ _SIZES = {"ext2": 64 * MIB, "ext4": 64 * MIB, "xfs": 320 * MIB}  # mkfs.xfs make
 # sched.h, sys/mount.h
 _CLONE_NEWNS, _MS_REC, _MS_PRIVATE = 0x20000, 0x4000, 0x40000
 # linux/loop.h
-_LOOP_CONFIGURE, _LOOP_CTL_REMOVE, _LOOP_CTL_GET_FREE, _LO_FLAGS_AUTOCLEAR = 0x4C0A, 0x4C81, 0x4C82, 4
+_LOOP_CONFIGURE, _LOOP_CTL_REMOVE, _LOOP_CTL_GET_FREE = 0x4C0A, 0x4C81, 0x4C82
+_LO_FLAGS_AUTOCLEAR, _LO_FLAGS_PARTSCAN = 4, 8
 # linux/fs.h
 _FIFREEZE, _FITHAW = 0xC0045877, 0xC0045878
 
@@ -91,8 +92,10 @@ class LoopDevice:
 
 def _configure_loop(image, start, size):
     backing = os.open(image, os.O_RDWR | os.O_CLOEXEC)
+    # Without a scan for partitions, those of whoever had the device before may still be there.
+    flags = _LO_FLAGS_AUTOCLEAR | _LO_FLAGS_PARTSCAN
     # struct loop_config, with struct loop_info64 in it
-    info = struct.pack("=5Q4I64s64s32s2Q", 0, 0, 0, start, size, 0, 0, 0, _LO_FLAGS_AUTOCLEAR, b"", b"", b"", 0, 0)
+    info = struct.pack("=5Q4I64s64s32s2Q", 0, 0, 0, start, size, 0, 0, 0, flags, b"", b"", b"", 0, 0)
     config = struct.pack("=2I", backing, 512) + info + bytes(64)
     try:
         with open("/dev/loop-control", "rb") as control:
