@@ -42,6 +42,7 @@ def disk(scratch):
         input=f'label: gpt\nstart=2048, size=8192, type=linux, name="{part_label}"\n'.encode())
     device = scratch.loop(image)
     run("partx", "--update", device)
+    scratch.undo.callback(run, "partx", "--delete", device, check=False)  # or they outlive the loop device's image
     part = f"{device}p1"
     run("mkfs.ext2", "-q", "-L", label, part)
     values = run("blkid", "-p", "-o", "export", part).stdout.decode()
