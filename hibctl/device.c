@@ -119,31 +119,45 @@ static void lookup(blkid_probe pr, const char *name, char *out, size_t size)
                 memcpy(out, value, len);
 }
 
-int device_get_tags(const char *path, const char *const types[], struct device_tags *tags)
+enum { PROBE_CONTENT = 1, PROBE_PARTITION = 2 }; /* bits: what is on the device; its entry in the partition table */
+
+static blkid_probe new_probe(const char *path, const char *const types[], unsigned int what)
 {
         blkid_probe pr = blkid_new_probe_from_filename(path);
 
-        memset(tags, 0, sizeof(*tags));
         if (!pr)
-                return errno ? -errno : -EIO;
-        blkid_probe_enable_superblocks(pr, 1);
+                return NULL;
+        blkid_probe_enable_superblocks(pr, (what & PROBE_CONTENT) != 0);
         blkid_probe_set_superblocks_flags(pr, BLKID_SUBLKS_TYPE | BLKID_SUBLKS_UUID | BLKID_SUBLKS_LABEL |
                                                       BLKID_SUBLKS_USAGE);
         if (types)
                 blkid_probe_filter_superblocks_type(pr, BLKID_FLTR_ONLYIN, (char **)types);
-        blkid_probe_enable_partitions(pr, !types);
+        blkid_probe_enable_partitions(pr, (what & PROBE_PARTITION) != 0);
         blkid_probe_set_partitions_flags(pr, BLKID_PARTS_ENTRY_DETAILS);
+        return pr;
+}
 
+static void lookup_all(blkid_probe pr, struct device_tags *tags)
+{
+        lookup(pr, "TYPE", tags->type, sizeof(tags->type));
+        lookup(pr, "UUID", tags->uuid, sizeof(tags->uuid));
+        lookup(pr, "LABEL", tags->label, sizeof(tags->label));
+        lookup(pr, "PART_ENTRY_UUID", tags->part_uuid, sizeof(tags->part_uuid));
+        lookup(pr, "PART_ENTRY_NAME", tags->part_label, sizeof(tags->part_label));
+        lookup(pr, "USAGE", tags->usage, sizeof(tags->usage));
+}
+
+int device_get_tags(const char *path, const char *const types[], struct device_tags *tags)
+{
+        blkid_probe pr = new_probe(path, types, types ? PROBE_CONTENT : PROBE_CONTENT | PROBE_PARTITION);
+
+        memset(tags, 0, sizeof(*tags));
+        if (!pr)
+                return errno ? -errno : -EIO;
         int r = blkid_do_safeprobe(pr);
         tags->ambiguous = r == -2;
-        if (r == 0) {
-                lookup(pr, "TYPE", tags->type, sizeof(tags->type));
-                lookup(pr, "UUID", tags->uuid, sizeof(tags->uuid));
-                lookup(pr, "LABEL", tags->label, sizeof(tags->label));
-                lookup(pr, "PART_ENTRY_UUID", tags->part_uuid, sizeof(tags->part_uuid));
-                lookup(pr, "PART_ENTRY_NAME", tags->part_label, sizeof(tags->part_label));
-                lookup(pr, "USAGE", tags->usage, sizeof(tags->usage));
-        }
+        if (r == 0)
+                lookup_all(pr, tags);
         blkid_free_probe(pr);
         return r == -1 ? -EIO : 0;
 }
@@ -170,42 +184,121 @@ static char *next_partition(char **text)
 static const struct tag_kind {
         const char *name; /* with its "=" */
         size_t at;
-        bool any_case; /* hexadecimal digits */
+        unsigned int probe; /* where it is found */
+        bool any_case;      /* hexadecimal digits */
 } tag_kinds[] = {
-        { "UUID=", offsetof(struct device_tags, uuid), true },
-        { "PARTUUID=", offsetof(struct device_tags, part_uuid), true },
-        { "LABEL=", offsetof(struct device_tags, label), false },
-        { "PARTLABEL=", offsetof(struct device_tags, part_label), false },
+        { "UUID=", offsetof(struct device_tags, uuid), PROBE_CONTENT, true },
+        { "PARTUUID=", offsetof(struct device_tags, part_uuid), PROBE_PARTITION, true },
+        { "LABEL=", offsetof(struct device_tags, label), PROBE_CONTENT, false },
+        { "PARTLABEL=", offsetof(struct device_tags, part_label), PROBE_PARTITION, false },
 };
 
-static bool has_value(const struct device_tags *tags, const struct tag_kind *kind, const char *wanted)
+static const char *value_of(const struct device_tags *tags, const struct tag_kind *kind)
 {
-        const char *value = (const char *)tags + kind->at;
-
-        return (kind->any_case ? strcasecmp(value, wanted) : strcmp(value, wanted)) == 0;
+        return (const char *)tags + kind->at;
 }
 
-/* Counts the devices that carry WANTED; *PATH, if PATH is given, is the first. */
-static int scan(const struct tag_kind *kind, const char *wanted, const char *const types[], char **path)
+static bool is_same(const struct tag_kind *kind, const char *a, const char *b)
 {
-        _cleanup_free_ char *text = NULL;
+        return (kind->any_case ? strcasecmp(a, b) : strcmp(a, b)) == 0;
+}
+
+/* The value that a device has if it is not ambiguous. libblkid settles on the first thing that it finds; it goes on
+ * looking only to tell whether there are more, which takes time and matters only where the value is the right one. The
+ * caller frees. */
+static char *first_value(const char *path, const struct tag_kind *kind, const char *const types[])
+{
+        blkid_probe pr = new_probe(path, types, kind->probe);
         struct device_tags tags;
+        char *value = NULL;
+
+        if (!pr)
+                return NULL;
+        if (blkid_do_probe(pr) == 0) {
+                lookup_all(pr, &tags);
+                value = xstrdup(value_of(&tags, kind));
+        }
+        blkid_free_probe(pr);
+        return value;
+}
+
+static bool does_carry(const char *path, const struct tag_kind *kind, const char *wanted, const char *const types[])
+{
+        struct device_tags tags;
+
+        return device_get_tags(path, types, &tags) == 0 && is_same(kind, value_of(&tags, kind), wanted);
+}
+
+int device_count_uuid(const char *uuid, const char *const types[])
+{
+        const struct tag_kind *kind = &tag_kinds[0];
+        _cleanup_free_ char *text = NULL;
         int n = 0;
 
         if (read_whole_file("/proc/partitions", 1024 * 1024, &text) < 0)
                 return 0;
         for (char *rest = text, *node; (node = next_partition(&rest)); free(node)) {
-                if (device_get_tags(node, types, &tags) < 0 || !has_value(&tags, kind, wanted))
-                        continue;
-                if (n++ == 0 && path)
-                        *path = xstrdup(node);
+                _cleanup_free_ char *value = first_value(node, kind, types);
+                if (value && is_same(kind, value, uuid) && does_carry(node, kind, uuid, types))
+                        n++;
         }
         return n;
 }
 
-int device_count_uuid(const char *uuid, const char *const types[])
+/* What was seen when all devices were last looked at for a tag, and it was found. A plan's devices are looked for one
+ * after the other within milliseconds: no need to look at all devices for each. */
+static struct {
+        const struct tag_kind *kind; /* NULL: nothing was */
+        struct seen {
+                char *node, *value;
+        } * devices;
+        size_t n;
+} seen;
+
+static void forget_seen(void)
 {
-        return scan(&tag_kinds[0], uuid, types, NULL);
+        for (size_t i = 0; i < seen.n; i++) {
+                free(seen.devices[i].node);
+                free(seen.devices[i].value);
+        }
+        free(seen.devices);
+        memset(&seen, 0, sizeof(seen));
+}
+
+static void look_at_all(const struct tag_kind *kind)
+{
+        _cleanup_free_ char *text = NULL;
+        size_t lines = 0;
+
+        forget_seen();
+        if (read_whole_file("/proc/partitions", 1024 * 1024, &text) < 0)
+                return;
+        for (const char *c = text; *c; c++)
+                lines += *c == '\n';
+        seen.kind = kind;
+        seen.devices = xmalloc((lines + 1) * sizeof(*seen.devices));
+        for (char *rest = text, *node; (node = next_partition(&rest));) {
+                char *value = first_value(node, kind, NULL);
+                if (value)
+                        seen.devices[seen.n++] = (struct seen){ node, value };
+                else
+                        free(node);
+        }
+}
+
+/* Counts the devices among those seen that carry WANTED now; *PATH is the first. */
+static int count_seen(const struct tag_kind *kind, const char *wanted, char **path)
+{
+        int n = 0;
+
+        for (size_t i = 0; i < seen.n; i++) {
+                const struct seen *device = &seen.devices[i];
+                if (!is_same(kind, device->value, wanted) || !does_carry(device->node, kind, wanted, NULL))
+                        continue;
+                if (n++ == 0)
+                        *path = xstrdup(device->node);
+        }
+        return n;
 }
 
 /* fstab may have UUID="...". */
@@ -225,7 +318,13 @@ static int find_by_tag(const struct tag_kind *kind, const char *value, char **pa
         unquote(value, wanted);
         if (!wanted[0]) /* or every device without one would do */
                 return -ENODEV;
-        n = scan(kind, wanted, NULL, path);
+        n = seen.kind == kind ? count_seen(kind, wanted, path) : 0;
+        if (n == 0) {
+                look_at_all(kind);
+                n = count_seen(kind, wanted, path);
+        }
+        if (n == 0)
+                forget_seen(); /* it may come while it is waited for */
         if (n <= 1)
                 return n == 1 ? 0 : -ENODEV;
         free(*path);

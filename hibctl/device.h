@@ -44,7 +44,8 @@ int device_get_tags(const char *path, const char *const types[], struct device_t
 
 /* Finds a device by "UUID=...", "PARTUUID=...", "LABEL=...", "PARTLABEL=..." or a path. Looks at the devices
  * themselves: a cache file may be old or, in an initramfs, of another system. 0 or a negative errno: -ENODEV if there
- * is none, -ENOTUNIQ if it is on more than one device, which nobody could tell apart. The caller frees *PATH. */
+ * is none, -ENOTUNIQ if it is on more than one device, which nobody could tell apart. What was found once is looked for
+ * among the same devices the next time; what is not there, among all. The caller frees *PATH. */
 int device_find(const char *tag, char **path);
 
 /* How many block devices carry UUID as one of TYPES. */

@@ -24,7 +24,9 @@ FOLDER = Path(__file__).resolve().parent
 sys.path.insert(0, str(FOLDER.parent))  # for the virtual machines' package, vm
 
 import boots  # noqa: E402
+import locating  # noqa: E402
 import marks  # noqa: E402
+import savekernel  # noqa: E402
 import sizes  # noqa: E402
 import stage  # noqa: E402
 import table  # noqa: E402
@@ -32,7 +34,8 @@ from contest import Stopwatch, hold  # noqa: E402
 from vm import grubcfg, host  # noqa: E402
 
 ROUNDS = 20
-PARTS = ("mark", "boot", "size")
+LOCATE_ROUNDS = 5
+PARTS = ("mark", "save", "boot", "size", "locate")  # in this order
 
 
 @dataclass
@@ -45,6 +48,7 @@ class Tools:
     stopwatch: Stopwatch
     floor_pwrite: Path
     floor_mount: Path
+    floor_locate: Path
 
 
 def find_tools(scratch):
@@ -55,7 +59,7 @@ def find_tools(scratch):
     for source in FOLDER.glob("*.c"):
         host.run("cc", "-O2", "-Wall", "-Wextra", "-o", folder / source.stem, source)
     return Tools(hibctl, modules, grubcfg.scripts_under_test() or modules, Stopwatch(folder / "stopwatch"),
-                 folder / "floor-pwrite", folder / "floor-mount")
+                 folder / "floor-pwrite", folder / "floor-mount", folder / "floor-locate")
 
 
 def hold_with_progress(what, contests, rounds, pause=lambda: None):
@@ -68,23 +72,43 @@ def hold_with_progress(what, contests, rounds, pause=lambda: None):
     return contests
 
 
-def run_marks(rounds, scratch, tools):
+def run_marks(makers, rounds, scratch, tools):
     """Holds one contest after the other: the tool looks at all block devices, so there should not be many more than on
-    a real machine."""
+    a real machine. MAKERS: functions and what each is called with first."""
     contests = []
-    for make in (marks.mounted, marks.unmounted):
-        for kind in marks.KINDS:
-            with ExitStack() as stack:
-                contest = make(kind, stack, scratch, tools)
-                # For some time after a freeze, the kernel freezes the filesystem again at far less than the usual cost.
-                hold_with_progress(contest.work, [contest], rounds, lambda: time.sleep(0.15))
-                contests.append(contest)
+    for make, kind in makers:
+        with ExitStack() as stack:
+            contest = make(kind, stack, scratch, tools)
+            # For some time after a freeze, the kernel freezes the filesystem again at far less than the usual cost.
+            hold_with_progress(contest.work, [contest], rounds, lambda: time.sleep(0.15))
+            contests.append(contest)
     return contests
+
+
+MARKS = [(make, kind) for make in (marks.mounted, marks.unmounted) for kind in marks.KINDS]
+SAVE_KERNEL = [*((savekernel.released, kind) for kind in savekernel.KINDS),
+               *((savekernel.held, is_blank) for is_blank in (False, True))]
 
 
 def run_boots(rounds, scratch, tools):
     print("boot: the firmware is run up to GRUB", file=sys.stderr)
     return hold_with_progress("boot", boots.contests(scratch, tools), rounds)
+
+
+def run_locate(rounds, scratch, tools):
+    """Comes last: whatever looks at all block devices while this runs, here or elsewhere, has many to look at."""
+    contests = []
+    with ExitStack() as stack:
+        locating.hide_from_peers(scratch)
+        crowd = locating.Crowd(stack, scratch)
+        for size in locating.COUNTS:
+            crowd.grow(size)
+            contest = locating.contest(crowd, scratch, tools)
+            contests += hold_with_progress(contest.work, [contest], rounds)
+            if len(crowd) < size:
+                print(f"locate: the kernel makes no more than {len(crowd)} devices", file=sys.stderr)
+                break
+    return contests
 
 
 def main():
@@ -102,14 +126,18 @@ def main():
     with ExitStack() as stack:
         scratch = host.Scratch()
         stack.callback(scratch.remove)
-        stage.have_own_lock(scratch)
+        stage.have_own_run(scratch)
         tools = find_tools(scratch)
         contests = []
         if "mark" in parts:
-            contests += run_marks(options.rounds, scratch, tools)
+            contests += run_marks(MARKS, options.rounds, scratch, tools)
+        if "save" in parts:
+            contests += run_marks(SAVE_KERNEL, options.rounds, scratch, tools)
         if "boot" in parts:
             contests += run_boots(options.rounds, scratch, tools)
         sized = sizes.measure(scratch, tools) if "size" in parts else []
+        if "locate" in parts:
+            contests += run_locate(min(options.rounds, LOCATE_ROUNDS), scratch, tools)
     print(table.show(contests, sized))
     if options.json:
         options.json.write_text(json.dumps(table.as_json(contests, sized), indent=2) + "\n", encoding="utf-8")

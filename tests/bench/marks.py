@@ -13,20 +13,20 @@ from vm import host
 KINDS = ("ext2", "ext4", "xfs")
 
 _EDITENV = 'grub-editenv "$1" set "hib_mark=$2" && sync -f "$1"'
-_MOUNT_EDITENV = 'mount "$1" "$2" && grub-editenv "$3" set "hib_mark=$4" && sync && umount "$2"'
+MOUNT_EDITENV = 'mount "$1" "$2" && grub-editenv "$3" set "hib_mark=$4" && sync && umount "$2"'
 
 
-def _letter(number):
+def letter(number):
     """Something new to write in each round."""
     return string.ascii_letters[number % len(string.ascii_letters)]
 
 
-def _value(number):
+def value(number):
     """As long as a mark."""
-    return 400 * _letter(number)
+    return 400 * letter(number)
 
 
-def _contender(tools, name, fs, command, prepare=lambda: None):
+def contender(tools, name, fs, command, prepare=lambda: None):
     """COMMAND(number) is the argument vector for a round."""
 
     def measure(number):
@@ -39,10 +39,10 @@ def _contender(tools, name, fs, command, prepare=lambda: None):
     return Contender(name, measure, prepare, lambda: tools.stopwatch.count_syscalls(command(-1)))
 
 
-def _finish_setup(hibctl, fs):
+def finish_setup(hibctl, fs, options=""):
     """What setup and update-grub do for us."""
     host.run(*hibctl, "setup")
-    fs.env_path.with_name("grub.cfg").write_text("hibresume probe\n", encoding="ascii")
+    fs.env_path.with_name("grub.cfg").write_text(f"hibresume probe{options}\n", encoding="ascii")
 
 
 def mounted(kind, stack, scratch, tools):
@@ -50,20 +50,20 @@ def mounted(kind, stack, scratch, tools):
 
     def enter(name, command, mount_point=None):
         fs = Filesystem(stack, scratch, kind, mount_point)
-        return fs, _contender(tools, name, fs, lambda number: command(fs, number), fs.quiesce)
+        return fs, contender(tools, name, fs, lambda number: command(fs, number), fs.quiesce)
 
     machine = Machine(stack, scratch)
     hibctl = [tools.hibctl, "--quiet", f"--root={machine.root}"]
     fs, ours = enter("hibctl mark", lambda fs, n: [*hibctl, "mark"], machine.boot)
     make_kernel(machine.boot)
-    _finish_setup(hibctl, fs)
+    finish_setup(hibctl, fs)
     fs.make_old()
 
     pwrite = tools.floor_pwrite
-    _, floor = enter("pwrite, fdatasync", lambda fs, n: [pwrite, fs.env_path, _letter(n)])
-    peers = [enter("pwrite, fdatasync, freeze, thaw", lambda fs, n: [pwrite, fs.env_path, _letter(n), "freeze"]),
+    _, floor = enter("pwrite, fdatasync", lambda fs, n: [pwrite, fs.env_path, letter(n)])
+    peers = [enter("pwrite, fdatasync, freeze, thaw", lambda fs, n: [pwrite, fs.env_path, letter(n), "freeze"]),
              enter("grub-reboot ID", lambda fs, n: ["grub-reboot", f"--boot-directory={fs.mount_point}", f"id-{n}"]),
-             enter("grub-editenv set; sync -f", lambda fs, n: ["sh", "-c", _EDITENV, "sh", fs.env_path, _value(n)])]
+             enter("grub-editenv set; sync -f", lambda fs, n: ["sh", "-c", _EDITENV, "sh", fs.env_path, value(n)])]
     return Contest(f"mark, {kind} mounted", ours, floor, [peer for _, peer in peers])
 
 
@@ -72,18 +72,18 @@ def unmounted(kind, stack, scratch, tools):
 
     def enter(name, command, mount_point=None):
         fs = Filesystem(stack, scratch, kind, mount_point, env="grubenv")
-        return fs, _contender(tools, name, fs, lambda number: command(fs, number), fs.unmount)
+        return fs, contender(tools, name, fs, lambda number: command(fs, number), fs.unmount)
 
     machine = Machine(stack, scratch)
     Filesystem(stack, scratch, "ext4", machine.boot)
     make_kernel(machine.boot)
     hibctl = [tools.hibctl, "--quiet", f"--root={machine.root}"]
     fs, ours = enter("hibctl mark", lambda fs, n: [*hibctl, "mark"], machine.boot / "grub")
-    _finish_setup(hibctl, fs)
+    finish_setup(hibctl, fs)
     (machine.root / "etc/fstab").write_text(f"{fs.device.path} /boot/grub {kind} defaults 0 2\n", encoding="ascii")
 
     _, floor = enter("mount, pwrite, fdatasync, umount", lambda fs, n: [
-        tools.floor_mount, fs.device.path, fs.mount_point, kind, fs.env_path, _letter(n)])
+        tools.floor_mount, fs.device.path, fs.mount_point, kind, fs.env_path, letter(n)])
     _, shell = enter("sh: mount, grub-editenv, sync, umount", lambda fs, n: [
-        "sh", "-c", _MOUNT_EDITENV, "sh", fs.device.path, fs.mount_point, fs.env_path, _value(n)])
+        "sh", "-c", MOUNT_EDITENV, "sh", fs.device.path, fs.mount_point, fs.env_path, value(n)])
     return Contest(f"mark, {kind} unmounted", ours, floor, [shell])

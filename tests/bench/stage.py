@@ -5,24 +5,29 @@
 Nothing outlives the process, however it ends: its mounts go with the namespace, and a loop device frees itself when
 nothing has it open any more."""
 
+import contextlib
 import ctypes
 import errno
 import fcntl
 import os
 import signal
 import struct
+import uuid
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from vm import envblock, host
 
 KIB, MIB = 1 << 10, 1 << 20
+PAGE = 4 * KIB
 
 _SIZES = {"ext2": 64 * MIB, "ext4": 64 * MIB, "xfs": 320 * MIB}  # mkfs.xfs makes nothing under 300 MiB
 
 # sched.h, sys/mount.h
 _CLONE_NEWNS, _MS_REC, _MS_PRIVATE = 0x20000, 0x4000, 0x40000
 # linux/loop.h
-_LOOP_CONFIGURE, _LOOP_CTL_GET_FREE, _LO_FLAGS_AUTOCLEAR = 0x4C0A, 0x4C82, 4
+_LOOP_CONFIGURE, _LOOP_CTL_REMOVE, _LOOP_CTL_GET_FREE = 0x4C0A, 0x4C81, 0x4C82
+_LO_FLAGS_AUTOCLEAR, _LO_FLAGS_PARTSCAN = 4, 8
 # linux/fs.h
 _FIFREEZE, _FITHAW = 0xC0045877, 0xC0045878
 
@@ -38,12 +43,16 @@ def enter_namespace():
         raise host.HostError(f"no mount namespace: {os.strerror(ctypes.get_errno())}")
 
 
-def have_own_lock(scratch):
-    """Puts a file of our own in the place of the tool's lock, so that no other run of the tool is waited for."""
+def have_own_run(scratch):
+    """Puts a file and a folder of our own in the place of the tool's in /run, so that no other run of the tool is
+    waited for, and none finds what ours leave there."""
     lock, ours = Path("/run/hibctl.lock"), scratch.folder("lock") / "lock"
     lock.touch()
     ours.touch()
     host.run("mount", "--bind", ours, lock)
+    folder = Path("/run/hibctl")
+    folder.mkdir(exist_ok=True)
+    host.run("mount", "--bind", scratch.folder("run"), folder)
 
 
 def die_with_parent():
@@ -51,7 +60,7 @@ def die_with_parent():
     _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
-def _make_sparse(path, size):
+def make_sparse(path, size):
     with path.open("wb") as file:
         file.truncate(size)
     path.chmod(0o600)
@@ -83,8 +92,10 @@ class LoopDevice:
 
 def _configure_loop(image, start, size):
     backing = os.open(image, os.O_RDWR | os.O_CLOEXEC)
+    # Without a scan for partitions, those of whoever had the device before may still be there.
+    flags = _LO_FLAGS_AUTOCLEAR | _LO_FLAGS_PARTSCAN
     # struct loop_config, with struct loop_info64 in it
-    info = struct.pack("=5Q4I64s64s32s2Q", 0, 0, 0, start, size, 0, 0, 0, _LO_FLAGS_AUTOCLEAR, b"", b"", b"", 0, 0)
+    info = struct.pack("=5Q4I64s64s32s2Q", 0, 0, 0, start, size, 0, 0, 0, flags, b"", b"", b"", 0, 0)
     config = struct.pack("=2I", backing, 512) + info + bytes(64)
     try:
         with open("/dev/loop-control", "rb") as control:
@@ -101,6 +112,22 @@ def _configure_loop(image, start, size):
         os.close(backing)
 
 
+def all_loops():
+    """The loop devices that the kernel has, used or not."""
+    return {Path("/dev", path.name) for path in Path("/sys/block").glob("loop*")}
+
+
+def remove_loops(paths):
+    """Takes idle loop devices away. The kernel takes its time for each, but not for each after the other."""
+
+    def remove(path):
+        with contextlib.suppress(OSError), open("/dev/loop-control", "rb") as control:
+            fcntl.ioctl(control, _LOOP_CTL_REMOVE, int(path.name.removeprefix("loop")))
+
+    with ThreadPoolExecutor(64) as pool:
+        list(pool.map(remove, paths))
+
+
 class Filesystem:
     """A filesystem of one type, mounted on a folder, with an environment block at ENV, a path from its top."""
 
@@ -110,7 +137,7 @@ class Filesystem:
         self.image = scratch.folder(kind) / "image"
         self.mount_point = mount_point or scratch.folder("mount")
         self.mount_point.mkdir(exist_ok=True)
-        _make_sparse(self.image, _SIZES[kind])
+        make_sparse(self.image, _SIZES[kind])
         host.run(f"mkfs.{kind}", "-q", self.image)
         self.device = LoopDevice(self.image)
         stack.callback(self.device.close)
@@ -163,20 +190,36 @@ class Filesystem:
         return same
 
 
+class Swap:
+    """A swap area that nobody uses."""
+
+    def __init__(self, stack, scratch):
+        self.image = scratch.folder("swap") / "image"
+        self.uuid = str(uuid.uuid4())
+        make_sparse(self.image, 16 * MIB)
+        host.run("mkswap", "-U", self.uuid, self.image)
+        self.device = LoopDevice(self.image)
+        stack.callback(self.device.close)
+
+    def plant_image_header(self):
+        """Makes it look as if an image were in it: the kernel's signature, and the old one where the kernel keeps
+        it."""
+        signature = b"SWAPSPACE2"
+        with self.image.open("r+b") as file:
+            file.seek(PAGE - 2 * len(signature))
+            file.write(signature + b"S1SUSPEND\0")
+
+
 class Machine:
     """A root folder for the tool's --root, with a resume device. The boot filesystem is for the contest to put."""
 
     def __init__(self, stack, scratch):
         self.root = scratch.folder("root")
-        for name in ("boot", "etc", "sys/power"):
+        for name in ("boot", "etc", "run", "sys/power"):
             (self.root / name).mkdir(parents=True)
         self.boot = self.root / "boot"
-        image = self.root / "swap"
-        _make_sparse(image, 16 * MIB)
-        host.run("mkswap", image)
-        swap = LoopDevice(image)
-        stack.callback(swap.close)
-        (self.root / "sys/power/resume").write_text(f"{swap.number}\n", encoding="ascii")
+        self.swap = Swap(stack, scratch)
+        (self.root / "sys/power/resume").write_text(f"{self.swap.device.number}\n", encoding="ascii")
         (self.root / "sys/power/resume_offset").write_text("0\n", encoding="ascii")
 
 

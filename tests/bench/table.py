@@ -10,8 +10,9 @@ Medians. "floor" is the second program of each work: for a mark the least that c
 without the module. "ours / it" is the first program's time as a multiple of this one's. The time of a mark is from the
 program's start to its end, on a disk in memory, where a flush costs next to nothing; on a real disk count each flush.
 The time of a boot is in instructions of the guest, at one nanosecond each, from GRUB's first command to the kernel's
-start. "sectors" are the sectors of 512 bytes that reached the disk before the program ended, "flushes" the orders to
-write out its cache.
+start. To find a device among many, hibctl, blkid and findfs ask all of them; only hibctl says so if another one carries
+the same name. The floor stops at the first that does. "sectors" are the sectors of 512 bytes that reached the disk
+before the program ended, "flushes" the orders to write out its cache.
 
 "GRUB reads it": how often GRUB, asked at once when the program had ended, found what had been written. What each
 promises for that moment:
@@ -20,8 +21,18 @@ promises for that moment:
   ... freeze, thaw          GRUB reads it, not looked at
   grub-reboot ID            nothing: on a filesystem with a journal GRUB may read the old block for half a minute
   grub-editenv; sync -f     nothing on xfs; a power cut on the way can leave an empty block
-  ... mount, umount         GRUB reads it; the shell script's block can be left empty as well\
+  ... mount, umount         GRUB reads it; the shell script's block can be left empty as well
+  dd                        the bytes are on the disk; nothing was looked at before or after, not even what was there
+hibctl mark --plan has checked before that the device is the one that was planned, and that nobody else holds what it
+writes to; the others are told where to write, and do.\
 """
+
+_SIZE_NOTES = """\
+Programs are stripped; libraries are those that Debian 12's initramfs-tools has not by default. One that has systemd in
+it (dracut's) has systemd's already. "peak KiB" is the memory that resuming takes until the kernel is told to; hibctl
+looks at the image and takes the mark before that, systemd-hibernate-resume only tells it the device.\
+"""
+_NAMED_LIBRARIES = 2
 
 
 def _number(value, digits=0):
@@ -35,6 +46,15 @@ def _row(contest, contender):
             _number(ours / ms, 2), _number(contender.median("cpu_ms"), 2), _number(contender.median("peak_kib")),
             _number(contender.syscalls), _number(contender.median("sectors")), _number(contender.median("flushes")),
             _number(contender.median("read_kib")), "" if seen is None else f"{seen} of {len(contender.runs)}")
+
+
+def _added(libraries):
+    """The libraries, the largest first; of many only some by name."""
+    largest = sorted(libraries.items(), key=lambda item: -item[1])
+    words = [f"{name} {count}" for name, count in largest[:_NAMED_LIBRARIES]]
+    if more := len(largest) - len(words):
+        words.append(f"{more} more")
+    return f"adds {', '.join(words)}" if words else ""
 
 
 def _lay_out(rows):
@@ -51,12 +71,10 @@ def show(contests, sizes):
         rows = [_HEADINGS, *(_row(contest, contender) for contest in contests for contender in contest.contenders)]
         lines += [*_lay_out(rows), "", _NOTES, ""]
     if sizes:
-        rows = [("size", "", "bytes", "with libraries")]
+        rows = [("size", "", "bytes", "with libraries", "peak KiB")]
         for size in sizes:
-            added = ", ".join(f"{name} {count}" for name, count in size.libraries.items())
-            rows.append((size.what, added and f"adds {added}", str(size.bytes), str(size.total)))
-        lines += [*_lay_out(rows), "",
-                  "Programs are stripped; libraries are those that Debian 12's initramfs-tools has not by default."]
+            rows.append((size.what, _added(size.libraries), str(size.bytes), str(size.total), _number(size.peak_kib)))
+        lines += [*_lay_out(rows), "", _SIZE_NOTES]
     return "\n".join(lines)
 
 
@@ -67,5 +85,6 @@ def as_json(contests, sizes):
               "sectors": contest.ours.median("sectors"), "flushes": contest.ours.median("flushes")}
              for contest in contests]
     sized = [{"work": f"size of {size.what}", "ours_ms": None, "floor_ms": None, "peers": {}, "sectors": None,
-              "flushes": None, "bytes": size.bytes, "bytes_with_libraries": size.total} for size in sizes]
+              "flushes": None, "bytes": size.bytes, "bytes_with_libraries": size.total,
+              "peak_kib": size.peak_kib} for size in sizes]
     return timed + sized

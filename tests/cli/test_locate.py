@@ -42,6 +42,7 @@ def disk(scratch):
         input=f'label: gpt\nstart=2048, size=8192, type=linux, name="{part_label}"\n'.encode())
     device = scratch.loop(image)
     run("partx", "--update", device)
+    scratch.undo.callback(run, "partx", "--delete", device, check=False)  # or they outlive the loop device's image
     part = f"{device}p1"
     run("mkfs.ext2", "-q", "-L", label, part)
     values = run("blkid", "-p", "-o", "export", part).stdout.decode()
@@ -88,7 +89,33 @@ def test_two_that_carry_it(locate, scratch, kind):
     locate(tag).says_no(3, tag, "more than one")
 
 
+@pytest.mark.parametrize("kind", ["UUID", "LABEL"])
+def test_what_it_is_cannot_be_told(locate, scratch, kind):
+    """A device with two signatures is nobody's, and does not stand in the way of one with the same name."""
+    name = {"UUID": "31234567-89ab-4def-8123-456789abcdef", "LABEL": "odd"}[kind]
+    option = {"UUID": "-U", "LABEL": "-L"}[kind]
+    image = scratch.image("both", 4 * rig.MIB)  # of what is no larger than a floppy, libblkid takes the first
+    run("mkswap", "-q", option, name, image)
+    with image.open("r+b") as file:
+        file.write(b"-rom1fs-")
+    odd = scratch.loop(image)
+    assert subprocess.run(["blkid", "-p", odd], capture_output=True, check=False).returncode == 8, "ambivalent"
+    locate(f"{kind}={name}", timeout=0).says_no(1, name)
+    good = scratch.loop(scratch.image("good", rig.MIB))
+    run("mkswap", "-q", option, name, good)
+    assert locate(f"{kind}={name}").done().out.decode() == f"{good}\n"
+
+
 # ---- waiting ----
+
+
+def test_the_second_one_comes_late(locate, scratch):
+    """What was seen when the first was looked for does not do for the second."""
+    swap, late = Swap(scratch), scratch.loop(scratch.image("late", rig.MIB))
+    uuid = "41111111-89ab-4def-8123-456789abcdef"
+    later = subprocess.Popen(["sh", "-c", f"sleep 1; mkswap -q -U {uuid} {late}"])
+    assert locate(f"UUID={swap.uuid}", f"UUID={uuid}", timeout=25).done().out.decode() == f"{swap.device}\n{late}\n"
+    later.wait()
 
 
 def test_waits_and_says_so(locate, scratch):
