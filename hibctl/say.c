@@ -42,7 +42,8 @@ static void put_in_kernel_log(const char *fmt, va_list ap)
 
         if (fd < 0)
                 return;
-        vsnprintf(line + len, sizeof(line) - len, fmt, ap);
+        vsnprintf(line + len, sizeof(line) - len - 1, fmt, ap);
+        strcat(line, "\n"); /* or it cannot be read before the next record comes */
         while (write(fd, line, strlen(line)) < 0 && errno == EINTR)
                 ;
 }
