@@ -135,13 +135,15 @@ class Came:
         return self.raw[-6000:]
 
 
-def boot(stage, initramfs, disk, words, seconds=240):
+def boot(stage, initramfs, disks, words, seconds=240):
     """Boots the kernel with this initramfs, as a boot loader does it, until the machine switches itself off, resets or
-    panics. DISK: its only disk."""
+    panics. DISKS: /dev/vda and so on."""
     argv = ["qemu-system-x86_64", "-nodefaults", "-no-user-config", "-machine", "q35", "-cpu", "max", "-accel", "tcg",
             "-smp", "1", "-m", "512", "-display", "none", "-no-reboot", "-serial", "stdio",
-            "-kernel", stage.kernel, "-initrd", initramfs, "-append", f"console=ttyS0 panic=-1 {words}",
-            "-drive", f"if=none,id=disk,format=raw,file={disk}", "-device", "virtio-blk-pci,drive=disk"]
+            "-kernel", stage.kernel, "-initrd", initramfs, "-append", f"console=ttyS0 panic=-1 {words}"]
+    for number, disk in enumerate(disks):
+        argv += ["-drive", f"if=none,id=disk{number},format=raw,file={disk}",
+                 "-device", f"virtio-blk-pci,drive=disk{number}"]
     try:
         done = subprocess.run([str(arg) for arg in argv], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                               stderr=subprocess.STDOUT, timeout=seconds, check=False)

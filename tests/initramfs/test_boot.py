@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # Copyright (C) 2026 The hibctl authors
-"""Initramfs that mkinitramfs and dracut made, booted on a stock kernel. The machine's only disk is a swap area."""
+"""Initramfs that mkinitramfs and dracut made, booted on a stock kernel. The machine's disk is a swap area."""
 
 import uuid
 import zlib
@@ -73,10 +73,10 @@ def scratch(build):
 
 @pytest.fixture
 def load(stage, images, disk):
-    def boot(maker, words=""):
+    def boot(maker, words="", disks=(disk.path,)):
         kind = "systemd" if maker == "systemd" else "load"
         made = images("dracut" if maker == "systemd" else maker, kind)
-        return rig.boot(stage, made.file, disk.path, f"{NO_ROOT[maker]} {words}")
+        return rig.boot(stage, made.file, disks, f"{NO_ROOT[maker]} {words}")
 
     return boot
 
@@ -93,7 +93,7 @@ def save(stage, images, disk, scratch):
             write_cpio(tree, scratch.path / "plan.cpio")
             data = file.read_bytes()
             file.write_bytes(data + bytes(-len(data) % 4) + (scratch.path / "plan.cpio").read_bytes())
-        return rig.boot(stage, file, disk.path, f"rdinit=/usr/lib/hibctl/save {words}")
+        return rig.boot(stage, file, [disk.path], f"rdinit=/usr/lib/hibctl/save {words}")
 
     return boot
 
@@ -107,9 +107,9 @@ def test_an_image_is_taken_up_once(load, disk, maker):
     disk.put_mark()
     disk.put_image()
     came = load(maker, f"resume=UUID={disk.uuid}")
-    said = "\n".join(came.ours())
     assert disk.marked() == "taken", came
-    assert "the session is lost" in said and "the image was not resumed; booting on" in said, came
+    # Under systemd it goes by way of the journal.
+    assert "the session is lost" in came.raw and "the image was not resumed; booting on" in came.raw, came
     assert disk.signature() == b"SWAPSPACE2"
     assert came.raw.count("PM: Image signature found, resuming") <= 1, came
 
@@ -129,6 +129,18 @@ def test_an_ordinary_boot_is_silent(load, disk, maker, words):
 def test_a_device_that_is_not_there_is_said(load, disk):
     came = load("initramfs-tools", f"resume=UUID={uuid.uuid4()}")
     assert any("not resumed, because the device is not there; booting on" in line for line in came.ours()), came
+
+
+@pytest.mark.parametrize("maker", MAKERS)
+def test_what_hibctl_refuses_nobody_else_does(load, scratch, disk, maker):
+    """Two disks with the same UUID and an image: the scripts behind hibctl's would resume from one of them."""
+    disk.put_image()
+    copy = scratch.path / "copy"
+    copy.write_bytes(disk.path.read_bytes())
+    came = load(maker, f"resume=UUID={disk.uuid}", [disk.path, copy])
+    assert "more than one device carries it" in came.text, came
+    assert "not resumed; booting on" in came.text, came
+    assert disk.signature() == copy.read_bytes()[SIGNATURE_AT:][:10] == b"S1SUSPEND\0", came
 
 
 # ---- the save kernel ----
