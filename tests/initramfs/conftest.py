@@ -1,0 +1,75 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# Copyright (C) 2026 The hibctl authors
+"""Fixtures of the tests of the initramfs parts. They need root.
+
+HIBCTL            the tool under test, in its build folder
+HIBCTL_DEV_CACHE  where the stock kernel, initramfs-tools and dracut are (default: /var/cache/hibctl-dev)
+"""
+
+import os
+import signal
+from pathlib import Path
+
+import pytest
+
+from cli import rig as cli
+
+from . import rig
+
+DRIVERS = ("virtio_pci", "virtio_blk", "dm-crypt")
+
+
+def pytest_configure(config):
+    config.addinivalue_line("markers", "slow: boots a virtual machine; left out of a quick run")
+    # Let the fixtures clean up as they do after Ctrl-C.
+    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
+
+
+@pytest.fixture(scope="session")
+def build():
+    tool = os.environ.get("HIBCTL")
+    folder = Path(tool or "/").resolve().parents[1] if tool else None
+    if not folder or not (folder / "Makefile").is_file():
+        pytest.fail("HIBCTL does not name the tool under test in its build folder")
+    if os.geteuid() != 0:
+        pytest.fail("these tests mount and chroot; run them as root")
+    cli.sweep()
+    return folder
+
+
+@pytest.fixture(scope="session")
+def stage(build):
+    """Two hooks, a program that they need, and a plan's worth of drivers. Tests that change it put it back."""
+    space = cli.Scratch()
+    try:
+        made = rig.Stage(space, build, DRIVERS, ("blockdev",))
+        made.hook("20-second", "echo second >>/run/hooks")
+        made.hook("10-first", "echo first >>/run/hooks")
+        made.hook("30-backup~", "exit 1")
+        made.write("etc/hibctl/save-image", "#!/bin/sh\necho save-image \"$@\"\n", 0o755)
+        made.write("etc/hibctl/go-back", "#!/bin/sh\necho go-back \"$@\"\necho o >/proc/sysrq-trigger\nsleep 60\n", 0o755)
+        _add_foreign_parts(made)
+        yield made
+    finally:
+        space.close()
+
+
+def _add_foreign_parts(stage):
+    """What another package brings: a driver that nobody named."""
+    stage.write("usr/share/initramfs-tools/hooks/foreign", "#!/bin/sh\n[ \"$1\" != prereqs ] || exit 0\n"
+                ". /usr/share/initramfs-tools/hook-functions\nmanual_add_modules nbd\n", 0o755)
+    stage.write("etc/initramfs-tools/conf.d/resume", "RESUME=none\n")
+    stage.write("etc/dracut.conf.d/foreign.conf", 'add_drivers+=" nbd "\n')
+
+
+@pytest.fixture(scope="session")
+def images(stage):
+    """Makes an initramfs of each kind once: images("dracut", "save")."""
+    kept = {}
+
+    def get(maker, kind):
+        if (maker, kind) not in kept:
+            kept[maker, kind] = stage.make(maker, kind)
+        return kept[maker, kind]
+
+    return get
