@@ -8,6 +8,7 @@
 #include "command.h"
 #include "globals.h"
 #include "json.h"
+#include "plan.h"
 #include "remount.h"
 #include "situation.h"
 
@@ -222,6 +223,7 @@ static int run_cancel(int argc, char *argv[])
 
 static int run_settle(int argc, char *argv[])
 {
+        _cleanup_free_ char *plan = in_root(PLAN_IN_RUN);
         int c, mounted;
 
         while ((c = getopt_long(argc, argv, "h", settle_options, NULL)) != -1)
@@ -235,6 +237,9 @@ static int run_settle(int argc, char *argv[])
         if (optind < argc)
                 return usage_error(_("%s: settle takes no arguments; 'hibctl settle --help' lists its options"),
                                    argv[optind]);
+        /* A plan is for one jump: the next one starts from another state. */
+        if (geteuid() == 0)
+                plan_forget(plan);
         /* First: what follows may work in a mount namespace of its own. */
         mounted = need_root() == EXIT_DONE ? remount_remembered() : EXIT_FAILED;
         if (mounted == EXIT_FAILED)

@@ -1046,3 +1046,50 @@ def test_the_wrong_bytes_are_there(released):
     result = faults.inject(argv, faults.Call("pwrite64", 2, True), "retval=512")
     assert result.status == 1, result
     assert not any(released.bits()[:512])
+
+
+# ---- after the resume ----
+
+
+def test_settle_undoes_what_prepare_did(start):
+    """Mounts the boot filesystem again as it was, and forgets the plan: it was for one jump."""
+    sk = start()
+    run("mount", "-o", "remount,nosuid,noatime", sk.boot)
+    plan = sk.machine.root / "run/hibctl/plan"
+    sk.machine("prepare", "--unmount").done()
+    assert not is_mounted(sk.boot) and plan.exists()
+    result = sk.machine("settle").done()
+    assert is_mounted(sk.boot) and not plan.exists() and str(sk.boot) in result.err
+    options = run("findmnt", "-no", "OPTIONS", sk.boot).stdout.decode()
+    assert "nosuid" in options and "noatime" in options
+    sk.machine("settle").nothing()
+    assert not list((sk.machine.root / "run/hibctl").iterdir())
+
+
+def test_settle_leaves_what_is_mounted_already(start):
+    sk = start()
+    sk.machine("prepare", "--unmount").done()
+    run("mount", sk.machine.fs.device, sk.boot)
+    before = rig.mount_points().count(str(sk.boot))
+    sk.machine("settle").nothing()
+    assert rig.mount_points().count(str(sk.boot)) == before == 1
+
+
+def test_settle_that_cannot_mount_again(start):
+    """It is tried again by the next one."""
+    sk = start()
+    sk.machine("prepare", "--unmount").done()
+    sk.boot.rmdir()
+    sk.machine("settle").says_no(1, sk.boot, "mount it")
+    sk.boot.mkdir()
+    sk.machine("settle").done()
+    assert is_mounted(sk.boot)
+
+
+@pytest.mark.parametrize("text", ["", "/dev/x\n", "a\nb\nc\n", "a\nb\nc\nd"])
+def test_a_damaged_note_of_what_to_mount(start, text):
+    sk = start()
+    folder = sk.machine.root / "run/hibctl"
+    folder.mkdir()
+    (folder / "unmounted").write_text(text)
+    sk.machine("settle").says_no(1, folder / "unmounted", "damaged")
