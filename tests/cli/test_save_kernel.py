@@ -1093,3 +1093,13 @@ def test_a_damaged_note_of_what_to_mount(start, text):
     folder.mkdir()
     (folder / "unmounted").write_text(text)
     sk.machine("settle").says_no(1, folder / "unmounted", "damaged")
+
+
+def test_initramfs_on_the_boot_filesystem(start):
+    """Once that is unmounted, nobody could load it."""
+    sk = start()
+    initrd = sk.boot / "save.img"
+    initrd.write_bytes(b"an initramfs")
+    sk.machine("prepare", "--unmount", f"--initramfs={initrd}").says_no(3, initrd, "--unmount")
+    assert is_mounted(sk.boot) and initrd.read_bytes() == b"an initramfs"
+    sk.machine("prepare", f"--initramfs={initrd}").done()
