@@ -12,6 +12,23 @@
 #include "device.h"
 #include "say.h"
 
+bool wish_take(struct target_wish *wish, int option, const char *value)
+{
+        const char **const fields[] = { &wish->image, &wish->offset, &wish->kernel, &wish->initrd };
+
+        if (option < WISH_IMAGE || option > WISH_INITRD)
+                return false;
+        *fields[option - WISH_IMAGE] = value;
+        return true;
+}
+
+int wish_check(const struct target_wish *wish)
+{
+        if (wish->offset && !wish->image)
+                return usage_error(_("--offset goes with --image, which names the device that it is on"));
+        return EXIT_DONE;
+}
+
 static int set_id(struct mark *mark)
 {
         unsigned char random[MARK_ID_LEN / 2];

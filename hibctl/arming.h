@@ -7,10 +7,27 @@
 #ifndef HIBCTL_ARMING_H
 #define HIBCTL_ARMING_H
 
+#include <getopt.h>
+
 #include "grubcfg.h"
 #include "plan.h"
 #include "store.h"
 #include "target.h"
+
+/* The options that say what to mark. */
+enum { WISH_IMAGE = 1024, WISH_OFFSET, WISH_KERNEL, WISH_INITRD };
+#define WISH_OPTIONS                                                                                                   \
+        { "image", required_argument, NULL, WISH_IMAGE }, { "offset", required_argument, NULL, WISH_OFFSET },          \
+                { "kernel", required_argument, NULL, WISH_KERNEL },                                                    \
+        {                                                                                                              \
+                "initrd", required_argument, NULL, WISH_INITRD                                                         \
+        }
+
+/* Whether OPTION is one of these; then it is noted. */
+bool wish_take(struct target_wish *wish, int option, const char *value);
+
+/* Refuses, as wrong usage, what does not go together. */
+int wish_check(const struct target_wish *wish);
 
 /* Finds image and kernel and makes the mark: armed, with a new id, of this moment. */
 int arming_make_mark(const struct target_wish *wish, struct mark *mark, char text[MARK_WIDTH]);

@@ -14,13 +14,10 @@
 #include "plan.h"
 #include "store-env.h"
 
-enum { OPTION_IMAGE = 256, OPTION_OFFSET, OPTION_KERNEL, OPTION_INITRD, OPTION_STORE, OPTION_PLAN };
+enum { OPTION_STORE = 256, OPTION_PLAN };
 
 static const struct option options[] = {
-        { "image", required_argument, NULL, OPTION_IMAGE },
-        { "offset", required_argument, NULL, OPTION_OFFSET },
-        { "kernel", required_argument, NULL, OPTION_KERNEL },
-        { "initrd", required_argument, NULL, OPTION_INITRD },
+        WISH_OPTIONS,
         { "store", required_argument, NULL, OPTION_STORE },
         { "plan", required_argument, NULL, OPTION_PLAN },
         { "dry-run", no_argument, NULL, 'n' },
@@ -212,8 +209,8 @@ static int check_request(const struct request *request)
 {
         const struct target_wish *wish = &request->wish;
 
-        if (wish->offset && !wish->image)
-                return usage_error(_("--offset goes with --image, which names the device that it is on"));
+        if (wish_check(wish) != EXIT_DONE)
+                return EXIT_USAGE;
         if (request->plan && (wish->image || wish->kernel || wish->initrd))
                 return usage_error(
                         _("--plan says what to mark; --image, --kernel and --initrd were for 'hibctl prepare'"));
@@ -227,18 +224,6 @@ static int run(int argc, char *argv[])
 
         while ((c = getopt_long(argc, argv, "nh", options, NULL)) != -1)
                 switch (c) {
-                case OPTION_IMAGE:
-                        request.wish.image = optarg;
-                        break;
-                case OPTION_OFFSET:
-                        request.wish.offset = optarg;
-                        break;
-                case OPTION_KERNEL:
-                        request.wish.kernel = optarg;
-                        break;
-                case OPTION_INITRD:
-                        request.wish.initrd = optarg;
-                        break;
                 case OPTION_STORE:
                         request.store = find_store(optarg);
                         if (!request.store)
@@ -254,6 +239,8 @@ static int run(int argc, char *argv[])
                         print_command_help(&command_mark);
                         return EXIT_DONE;
                 default:
+                        if (wish_take(&request.wish, c, optarg))
+                                break;
                         return bad_option(&command_mark);
                 }
         if (optind < argc)

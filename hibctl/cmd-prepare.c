@@ -23,22 +23,10 @@
 #include "safety.h"
 #include "store-env.h"
 
-enum {
-        OPTION_IMAGE = 256,
-        OPTION_OFFSET,
-        OPTION_KERNEL,
-        OPTION_INITRD,
-        OPTION_PLAN,
-        OPTION_INITRAMFS,
-        OPTION_UNMOUNT,
-        OPTION_HOOK
-};
+enum { OPTION_PLAN = 256, OPTION_INITRAMFS, OPTION_UNMOUNT, OPTION_HOOK };
 
 static const struct option options[] = {
-        { "image", required_argument, NULL, OPTION_IMAGE },
-        { "offset", required_argument, NULL, OPTION_OFFSET },
-        { "kernel", required_argument, NULL, OPTION_KERNEL },
-        { "initrd", required_argument, NULL, OPTION_INITRD },
+        WISH_OPTIONS,
         { "plan", required_argument, NULL, OPTION_PLAN },
         { "initramfs", required_argument, NULL, OPTION_INITRAMFS },
         { "hook", required_argument, NULL, OPTION_HOOK },
@@ -463,18 +451,6 @@ static int run(int argc, char *argv[])
 
         while ((c = getopt_long(argc, argv, "nh", options, NULL)) != -1)
                 switch (c) {
-                case OPTION_IMAGE:
-                        request.wish.image = optarg;
-                        break;
-                case OPTION_OFFSET:
-                        request.wish.offset = optarg;
-                        break;
-                case OPTION_KERNEL:
-                        request.wish.kernel = optarg;
-                        break;
-                case OPTION_INITRD:
-                        request.wish.initrd = optarg;
-                        break;
                 case OPTION_PLAN:
                         request.plan = optarg;
                         break;
@@ -498,6 +474,8 @@ static int run(int argc, char *argv[])
                         print_command_help(&command_prepare);
                         return EXIT_DONE;
                 default:
+                        if (wish_take(&request.wish, c, optarg))
+                                break;
                         return bad_option(&command_prepare);
                 }
         if (optind < argc)
@@ -507,8 +485,8 @@ static int run(int argc, char *argv[])
                 request.plan = default_plan;
                 request.is_default = true;
         }
-        if (request.wish.offset && !request.wish.image)
-                return usage_error(_("--offset goes with --image, which names the device that it is on"));
+        if (wish_check(&request.wish) != EXIT_DONE)
+                return EXIT_USAGE;
         if (!request.dry_run && need_root() != EXIT_DONE)
                 return EXIT_FAILED;
         r = request.dry_run ? EXIT_DONE : take_lock();

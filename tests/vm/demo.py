@@ -41,8 +41,9 @@ class Story:
         return result
 
 
-def fall_asleep(story, machine):
-    story.tell("Power on. The disk has nothing of ours in GRUB's environment block yet.")
+def wake(story, machine, first_words):
+    """The first boot, with a witness of the session; returns that and GRUB's block as it is when nothing is marked."""
+    story.tell(f"Power on. {first_words}")
     machine.boot()
     story.tell(f"A stock Debian kernel ({machine.disk.kernel.release}) is up, through {machine.firmware.value} and GRUB.")
     story.command(machine, "hibctl setup --modules=/usr/lib/hibctl")
@@ -51,6 +52,11 @@ def fall_asleep(story, machine):
     story.tell(f"A process holds the secret {witness.secret} in its memory, and nowhere else. It has counted to "
                f"{witness.count}.")
     machine.run("suspend-to-disk --prepare")  # as systemd does: tells the kernel where the image goes
+    return witness, block
+
+
+def fall_asleep(story, machine):
+    witness, block = wake(story, machine, "The disk has nothing of ours in GRUB's environment block yet.")
     story.command(machine, "hibctl mark")
     story.tell("What GRUB itself now reads from the disk, without any journal:")
     story.quote(f"hib_mark={envblock.mark_text(machine.disk.grubenv()).decode()}")
@@ -61,15 +67,7 @@ def fall_asleep(story, machine):
 
 
 def fall_asleep_for_save_kernel(story, machine):
-    story.tell("Power on. /boot is a folder of the root filesystem here: whoever sleeps has it mounted.")
-    machine.boot()
-    story.tell(f"A stock Debian kernel ({machine.disk.kernel.release}) is up, through {machine.firmware.value} and GRUB.")
-    story.command(machine, "hibctl setup --modules=/usr/lib/hibctl")
-    block = machine.disk.grubenv()
-    witness = Witness(machine)
-    story.tell(f"A process holds the secret {witness.secret} in its memory, and nowhere else. It has counted to "
-               f"{witness.count}.")
-    machine.run("suspend-to-disk --prepare")  # as systemd does: tells the kernel where the image goes
+    witness, block = wake(story, machine, "/boot is a folder of the root filesystem here: whoever sleeps has it mounted.")
     story.tell("While everything can still be asked, the plan for the save kernel is made:")
     story.command(machine, "hibctl prepare --unmount")
     plan = machine.run("cat /run/hibctl/plan").output.encode()
