@@ -100,10 +100,8 @@ static int describe_fs(const char *device, const char *path, struct plan_fs *fs)
 
         if (r < 0)
                 memset(&tags, 0, sizeof(tags));
-        snprintf(fs->uuid, sizeof(fs->uuid), "%s",
-                 tags.uuid[0] && strlen(tags.uuid) <= PLAN_UUID_MAX ? tags.uuid : "-");
-        snprintf(fs->type, sizeof(fs->type), "%s",
-                 tags.type[0] && strlen(tags.type) <= PLAN_TYPE_MAX ? tags.type : "-");
+        strcpy(fs->uuid, tags.uuid[0] && strlen(tags.uuid) <= PLAN_UUID_MAX ? tags.uuid : "-");
+        strcpy(fs->type, tags.type[0] && strlen(tags.type) <= PLAN_TYPE_MAX ? tags.type : "-");
         escape_path(path, fs->path);
         return r;
 }
