@@ -38,12 +38,16 @@ static char *seal(const char *body, size_t n, size_t *size)
 static char *make(const char *first, const char *machine, const char *mark, const char *rest, size_t *size)
 {
         static char body[2 * PLAN_SIZE_MAX];
-        int n = snprintf(body, sizeof(body), "%s%s%s%s", first, machine, strcmp(mark, "%") == 0 ? "" : mark, "");
+        size_t n = 0;
 
+        n += (size_t)sprintf(body + n, "%s%s", first, machine);
         if (strcmp(mark, "%") == 0)
-                n += snprintf(body + n, sizeof(body) - (size_t)n, "mark %s\n", line);
-        n += snprintf(body + n, sizeof(body) - (size_t)n, "%s", rest);
-        return seal(body, (size_t)n, size);
+                n += (size_t)sprintf(body + n, "mark %s\n", line);
+        else
+                n += (size_t)sprintf(body + n, "%s", mark);
+        n += (size_t)sprintf(body + n, "%s", rest);
+        assert_true(n < sizeof(body));
+        return seal(body, n, size);
 }
 
 static char *good(size_t *size)
