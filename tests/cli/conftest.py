@@ -16,6 +16,11 @@ from . import rig
 
 def pytest_configure(config):
     config.addinivalue_line("markers", "slow: takes more than a few seconds; left out of a quick run")
+    # What is ignored here, as after nohup, the tool would ignore too.
+    for number, usual in ((signal.SIGINT, signal.default_int_handler), (signal.SIGHUP, signal.SIG_DFL),
+                          (signal.SIGQUIT, signal.SIG_DFL)):
+        if signal.getsignal(number) == signal.SIG_IGN:
+            signal.signal(number, usual)
     # Let the fixtures clean up as they do after Ctrl-C.
     signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
 
