@@ -154,6 +154,23 @@ static bool is_wanted(const struct request *request, const struct store *store)
         return !request->store || request->store == store;
 }
 
+/* The plan does not say why; the device may. */
+static int refuse_bootbits(const struct whereabouts *where)
+{
+        _cleanup_reading_ struct reading reading = { 0 };
+        int r = store_bootbits.open(where, /* for_writing= */ false);
+
+        if (r == EXIT_DONE)
+                r = store_bootbits.read(&reading);
+        if (r == EXIT_DONE && reading.place && !reading.writable)
+                r = explain_store(&store_bootbits, &reading);
+        else if (r == EXIT_DONE)
+                r = no_store(_("%s: GRUB does not look into the boot bits of the image's swap area, says the plan"),
+                             where->area->image);
+        store_bootbits.close();
+        return r;
+}
+
 /* The boot filesystem if it is not the sleeping system's, else the boot bits, which are nobody's. */
 static int arm_by_plan(const struct request *request, struct outcome *outcome)
 {
@@ -177,8 +194,7 @@ static int arm_by_plan(const struct request *request, struct outcome *outcome)
         }
         outcome->store = &store_bootbits;
         if (!plan.bootbits)
-                return no_store(_("%s: GRUB does not look into the boot bits of the image's swap area, says the plan"),
-                                plan.mark.image);
+                return refuse_bootbits(&where);
         return put_in(request, &store_bootbits, &where, &plan.mark, plan.text);
 }
 

@@ -21,6 +21,7 @@
 
 #define DONE_FOLDER "/run/hibctl/setup.done" /* one empty file for each hook that was run */
 #define ARGUMENTS_MAX 32
+#define INSIDE "HIBCTL_SETUP_HOOK" /* in the environment of each hook */
 
 int64_t clock_now(void)
 {
@@ -54,7 +55,8 @@ static void find_arguments(const struct plan *plan, const char *name, char line[
 static _Noreturn void become(const char *path, char *argv[])
 {
         static char path_variable[] = "PATH=/usr/sbin:/usr/bin:/sbin:/bin";
-        char *environment[] = { path_variable, NULL };
+        static char inside[] = INSIDE "=1";
+        char *environment[] = { path_variable, inside, NULL };
         int null = open("/dev/null", O_RDONLY);
         sigset_t none;
 
@@ -179,8 +181,12 @@ static int consider(const char *folder, const char *name, const struct plan *pla
 int setup_hooks_run(const char *folder, const struct plan *plan, int64_t deadline)
 {
         struct dirent **names;
-        int n = scandir(folder, &names, is_hook, by_bytes), r = EXIT_DONE;
+        int n, r = EXIT_DONE;
 
+        /* A hook looks for the device below its own: hooks that it started in turn would start it again. */
+        if (getenv(INSIDE))
+                return EXIT_DONE;
+        n = scandir(folder, &names, is_hook, by_bytes);
         if (n < 0)
                 return errno == ENOENT ? EXIT_DONE : fail(_("%s: cannot look for setup hooks: %m"), folder);
         for (int i = 0; i < n; i++) {

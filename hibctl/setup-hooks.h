@@ -15,7 +15,8 @@
 
 /* Runs every hook of FOLDER that has not been run since power-on, in the order of their names, with the arguments that
  * PLAN (may be NULL) has for them, until DEADLINE (CLOCK_BOOTTIME, nanoseconds). One that fails ends it, and is run
- * again the next time. A missing folder is none. Says what is wrong and returns an exit status. */
+ * again the next time. A missing folder is none, and there are none within a hook. Says what is wrong and returns an
+ * exit status. */
 int setup_hooks_run(const char *folder, const struct plan *plan, int64_t deadline);
 
 /* Now, for deadlines. */

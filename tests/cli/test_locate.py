@@ -215,6 +215,16 @@ def test_hook_environment(locate, scratch):
     assert "LD_TRACE" not in text and "PATH=/usr/sbin" in text and "SigBlk:\t0000000000000000" in text
 
 
+def test_hook_that_looks_for_the_device_below(locate, scratch):
+    swap = Swap(scratch)
+    for name in ("10-first", "20-second"):
+        locate.hook(name, f'echo {name} >>{locate.log}\n"{os.environ["HIBCTL"]}" locate --timeout=1 '
+                          f"--hooks={locate.hooks} UUID={swap.uuid}")
+    result = locate(f"UUID={swap.uuid}").done()
+    assert result.out.decode() == f"{swap.device}\n" and result.err.split() == 2 * [swap.device], result
+    assert locate.log.read_text().split() == ["10-first", "20-second"]
+
+
 def test_arguments_from_the_plan(locate, make):
     machine = make(layout="boot")
     machine("setup").done()

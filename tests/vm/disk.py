@@ -230,9 +230,9 @@ class DiskMaker:
         cmdline = f"root=UUID={ROOT_UUID} {grubcfg.CMDLINE} {cmdline}"
         return host.Direct(self.kernel.image, self._shared_parts() / "initrd", cmdline)
 
-    def save_kernel(self, plan=None):
-        """The save kernel, started by QEMU. PLAN: the text of a plan that its initramfs has."""
-        initrd = self._shared_parts() / "save-initrd"
+    def save_kernel(self, plan=None, initrd=None):
+        """The save kernel, started by QEMU. PLAN: the text of a plan that its initramfs has. INITRD: another initramfs."""
+        initrd = initrd or self._shared_parts() / "save-initrd"
         if plan is not None:
             initrd = guest.append_file(initrd, "etc/hibctl/plan", plan, self.scratch.folder("save"))
         return host.Direct(self.kernel.image, initrd, grubcfg.CMDLINE)

@@ -96,7 +96,7 @@ class Tree:
         path.write_text(text)
 
 
-def _add_modules(tree, kernel, names):
+def add_modules(tree, kernel, names):
     """Adds kernel modules and all that they depend on, and in lib/modules/order their names in the order of loading."""
     order = kernel.modules(*names)
     for module in order:
@@ -111,7 +111,7 @@ def make_initramfs(kernel, work, out):
     (work / "usr/bin/blkid").unlink(missing_ok=True)
     tree.add(blkid, "usr/sbin/blkid")
     tree.add(_PROGRAMS / "init", "init", 0o755)
-    _add_modules(tree, kernel, MODULES)
+    add_modules(tree, kernel, MODULES)
     write_cpio(work, out)
 
 
@@ -123,7 +123,7 @@ def make_bare_initramfs(kernel, modules, work, out, hibctl=None):
     tree.add(_PROGRAMS / "agent", "usr/sbin/agent", 0o755)
     if hibctl:
         tree.add(hibctl, "usr/sbin/hibctl", 0o755)
-    _add_modules(tree, kernel, ("virtio_pci", "virtio_blk", *modules))
+    add_modules(tree, kernel, ("virtio_pci", "virtio_blk", *modules))
     write_cpio(work, out)
 
 
@@ -143,7 +143,7 @@ def make_root(work, layout, kernel, programs, hibctl=None, moddir=None):
     for name in ("blkid", "grub-editenv", "dmsetup", "kexec"):
         (work / "usr/bin" / name).unlink(missing_ok=True)
         tree.add(host.find_tool(name), f"usr/sbin/{name}")
-    _add_modules(tree, kernel, LAYER_MODULES)
+    add_modules(tree, kernel, LAYER_MODULES)
     tree.add(_PROGRAMS / "rc", "usr/sbin/init", 0o755)
     (work / "usr/bin/init").unlink()
     for name in ("agent", "suspend-to-disk", "shut-down", "jump"):
