@@ -81,6 +81,7 @@ def assert_next_boot_is_ordinary(machine):
 # 1
 
 
+@slow
 def test_released_boot_filesystem_takes_the_mark_and_is_clean_afterwards(sleeper, disks):
     machine, witness = sleeper(**RELEASED)
     disk = machine.disk
@@ -152,6 +153,7 @@ def jump_into_save_kernel(machine, options="", just_before="true"):
     assert machine.read_file(PLAN) == machine.prepared
 
 
+@slow
 def test_jump_with_a_held_boot_filesystem(disks, machine_on):
     machine = machine_on(disks.disk(BOOT_IN_ROOT, variables=OTHERS)).boot()
     disk = machine.disk

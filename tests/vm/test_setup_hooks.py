@@ -176,6 +176,7 @@ def sleeper(on_crypt, scratch, machine_on):
     return machine, Witness(machine, asleep)
 
 
+@slow
 @on_seabios
 def test_session_in_an_encrypted_mapping_comes_back(sleeper, on_crypt):
     machine, witness = sleeper
