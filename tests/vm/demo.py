@@ -8,6 +8,7 @@ Exit status 0 only if the same session came back."""
 import argparse
 import contextlib
 import os
+import re
 import shutil
 import sys
 import time
@@ -31,6 +32,8 @@ class Story:
         print(f"{self.bold}[{time.monotonic() - self.started:5.1f} s]{self.plain} {words}", flush=True)
 
     def quote(self, text):
+        if not self.bold:
+            text = re.sub("\x1b\\[[0-9;]*m", "", text)  # the guest cannot know that nobody wants colours here
         for line in text.rstrip().splitlines():
             print(f"            | {line}", flush=True)
 
