@@ -97,11 +97,23 @@ class Scratch:
     """A folder in memory for one test, with everything that hangs on it: loop devices, mounts, processes."""
 
     def __init__(self):
-        self.path = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=_MEMORY))
+        while not self._make():
+            pass
         self.path.chmod(0o755)  # nobody is to reach it too
-        self._lock = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY)
-        fcntl.flock(self._lock, fcntl.LOCK_EX)
         self.undo = contextlib.ExitStack()
+
+    def _make(self):
+        """False if another process, which sweeps, removed the folder before the lock was on it."""
+        self.path = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=_MEMORY))
+        try:
+            self._lock = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY)
+        except FileNotFoundError:
+            return False
+        fcntl.flock(self._lock, fcntl.LOCK_EX)
+        if self.path.exists():
+            return True
+        os.close(self._lock)
+        return False
 
     def close(self):
         try:

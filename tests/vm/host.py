@@ -135,9 +135,21 @@ class Scratch:
     def __init__(self):
         base = self._choose_base()
         self._sweep(base)
+        while not self._make(base):
+            pass
+
+    def _make(self, base):
+        """False if another process, which sweeps, removed the folder before the lock was on it."""
         self.path = Path(tempfile.mkdtemp(prefix=_SCRATCH_PREFIX, dir=base))
-        self._lock = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            self._lock = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY)
+        except FileNotFoundError:
+            return False
         fcntl.flock(self._lock, fcntl.LOCK_EX)
+        if self.path.exists():
+            return True
+        os.close(self._lock)
+        return False
 
     @staticmethod
     def _choose_base():
