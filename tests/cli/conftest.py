@@ -7,6 +7,7 @@ HIBCTL  the tool under test
 
 import os
 import signal
+import threading
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,8 @@ from . import rig
 
 def pytest_configure(config):
     config.addinivalue_line("markers", "slow: takes more than a few seconds; left out of a quick run")
+    if threading.current_thread() is not threading.main_thread():
+        return  # a worker that came up in another way; then only the cleaning up is less thorough
     # What is ignored here, as after nohup, the tool would ignore too.
     for number, usual in ((signal.SIGINT, signal.default_int_handler), (signal.SIGHUP, signal.SIG_DFL),
                           (signal.SIGQUIT, signal.SIG_DFL)):

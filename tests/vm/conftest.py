@@ -16,6 +16,7 @@ import os
 import re
 import shutil
 import signal
+import threading
 from pathlib import Path
 
 import pytest
@@ -28,6 +29,8 @@ from .machine import Firmware, Machine, Witness
 
 def pytest_configure(config):
     config.addinivalue_line("markers", "slow: left out by ./dev check --quick")
+    if threading.current_thread() is not threading.main_thread():
+        return  # a worker that came up in another way; then only the cleaning up is less thorough
     # Let the fixtures clean up as they do after Ctrl-C.
     signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
 
