@@ -179,16 +179,13 @@ static int settle_mark(const struct situation *s, struct outcome *outcome)
         return r;
 }
 
+/* With the lock. */
 static int with_situation(int (*act)(const struct situation *s, struct outcome *outcome))
 {
         _cleanup_situation_ struct situation s = { 0 };
         struct outcome outcome = { 0 };
-        int r = need_root(), closed;
+        int r, closed;
 
-        if (r == EXIT_DONE)
-                r = take_lock();
-        if (r != EXIT_DONE)
-                return r;
         r = situation_open(&s, /* for_writing= */ true);
         if (r == EXIT_DONE)
                 r = act(&s, &outcome);
@@ -218,13 +215,30 @@ static int run_cancel(int argc, char *argv[])
         if (optind < argc)
                 return usage_error(_("%s: cancel takes no arguments; 'hibctl cancel --help' lists its options"),
                                    argv[optind]);
-        return with_situation(cancel_mark);
+        c = need_root();
+        if (c == EXIT_DONE)
+                c = take_lock();
+        return c == EXIT_DONE ? with_situation(cancel_mark) : c;
+}
+
+static int settle(void)
+{
+        _cleanup_free_ char *plan = in_root(PLAN_IN_RUN);
+        int r, mounted;
+
+        /* A plan is for one jump: the next one starts from another state. */
+        plan_forget(plan);
+        /* Before the marks: looking at those may take a mount namespace of our own. */
+        mounted = remount_remembered();
+        if (mounted == EXIT_FAILED)
+                return mounted;
+        r = with_situation(settle_mark);
+        return r == EXIT_NOTHING ? mounted : r;
 }
 
 static int run_settle(int argc, char *argv[])
 {
-        _cleanup_free_ char *plan = in_root(PLAN_IN_RUN);
-        int c, mounted;
+        int c;
 
         while ((c = getopt_long(argc, argv, "h", settle_options, NULL)) != -1)
                 switch (c) {
@@ -237,15 +251,10 @@ static int run_settle(int argc, char *argv[])
         if (optind < argc)
                 return usage_error(_("%s: settle takes no arguments; 'hibctl settle --help' lists its options"),
                                    argv[optind]);
-        /* A plan is for one jump: the next one starts from another state. */
-        if (geteuid() == 0)
-                plan_forget(plan);
-        /* First: what follows may work in a mount namespace of its own. */
-        mounted = need_root() == EXIT_DONE ? remount_remembered() : EXIT_FAILED;
-        if (mounted == EXIT_FAILED)
-                return mounted;
-        c = with_situation(settle_mark);
-        return c == EXIT_NOTHING ? mounted : c;
+        c = need_root();
+        if (c == EXIT_DONE)
+                c = take_lock();
+        return c == EXIT_DONE ? settle() : c;
 }
 
 const struct command command_cancel = {

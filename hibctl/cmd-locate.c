@@ -76,9 +76,7 @@ static int run(int argc, char *argv[])
                 }
         if (optind == argc && !plan_file)
                 return usage_error(_("no device named; 'hibctl locate --help' shows how to call it"));
-        r = timeout ? parse_timeout(timeout, &deadline) : EXIT_DONE;
-        if (!timeout)
-                deadline = clock_now() + (int64_t)WAIT_DEFAULT_S * 1000000000;
+        r = parse_timeout(timeout, &deadline);
         if (r == EXIT_DONE && plan_file)
                 r = plan_read(plan_file, &plan);
         if (r == EXIT_DONE)

@@ -317,7 +317,6 @@ static bool is_root(const char *mount_point)
         return strcmp(mount_point, globals.root[0] ? globals.root : "/") == 0;
 }
 
-/* The boot filesystem as it will be at the jump. */
 /* What is on the boot filesystem is out of reach once that is unmounted. */
 static int check_reach(const struct request *request, const struct boot *boot)
 {
@@ -329,6 +328,7 @@ static int check_reach(const struct request *request, const struct boot *boot)
         return EXIT_DONE;
 }
 
+/* The boot filesystem as it will be at the jump. */
 static int settle_boot(const struct request *request, struct plan *plan, struct boot *boot)
 {
         int r = EXIT_DONE;
@@ -386,12 +386,6 @@ static int write_plan(const struct request *request, const struct plan *plan)
         return request->initramfs ? initramfs_put_plan(request->initramfs, text) : EXIT_DONE;
 }
 
-static const char *const boot_words[] = {
-        [PLAN_BOOT_HELD] = "held",
-        [PLAN_BOOT_RELEASED] = "released",
-        [PLAN_BOOT_UNFIT] = "unfit",
-};
-
 static void report(const struct request *request, const struct plan *plan)
 {
         struct json_object *o;
@@ -407,7 +401,7 @@ static void report(const struct request *request, const struct plan *plan)
         o = json_object_new_object();
         json_object_object_add(o, "dry_run", json_object_new_boolean(request->dry_run));
         add_text(o, "plan", request->dry_run ? NULL : request->plan);
-        add_text(o, "boot", boot_words[plan->boot_state]);
+        add_text(o, "boot", plan_boot_name(plan->boot_state));
         json_object_object_add(o, "bootbits", json_object_new_boolean(plan->bootbits));
         json_object_object_add(o, "held", json_object_new_int((int)plan->n_held));
         add_mark(o, &plan->mark);

@@ -17,7 +17,6 @@
 #include "globals.h"
 #include "json.h"
 #include "plan.h"
-#include "setup-hooks.h"
 #include "store.h"
 #include "target.h"
 #include "waiting.h"
@@ -254,7 +253,7 @@ static int resume(const struct request *request, int64_t deadline)
 static int run(int argc, char *argv[])
 {
         struct request request = { 0 };
-        int64_t deadline = clock_now() + (int64_t)WAIT_DEFAULT_S * 1000000000;
+        int64_t deadline;
         int c;
 
         while ((c = getopt_long(argc, argv, "nh", options, NULL)) != -1)
@@ -287,7 +286,7 @@ static int run(int argc, char *argv[])
                 return usage_error(_("--offset goes with --device, which names the device that it is on"));
         if (request.plan && request.device)
                 return usage_error(_("--plan and --device both say where the image is; give one"));
-        if (request.timeout && parse_timeout(request.timeout, &deadline) != EXIT_DONE)
+        if (parse_timeout(request.timeout, &deadline) != EXIT_DONE)
                 return EXIT_USAGE;
         if (!request.dry_run && need_root() != EXIT_DONE)
                 return EXIT_FAILED;

@@ -11,6 +11,7 @@
 #include <sys/stat.h>
 
 #include "globals.h"
+#include "mark/bytes.h"
 #include "plan.h"
 #include "say.h"
 #include "util.h"
@@ -23,14 +24,7 @@
 
 static uint32_t crc32(const char *p, size_t n)
 {
-        uint32_t crc = 0xffffffffU;
-
-        for (size_t i = 0; i < n; i++) {
-                crc ^= (unsigned char)p[i];
-                for (int bit = 0; bit < 8; bit++)
-                        crc = (crc >> 1) ^ (0xedb88320U & (0U - (crc & 1)));
-        }
-        return ~crc;
+        return ~bytes_crc32(0xffffffffU, p, n);
 }
 
 static bool is_whole(const char *text, size_t size)
@@ -115,6 +109,11 @@ static const char *const boot_states[] = {
         [PLAN_BOOT_RELEASED] = "released",
         [PLAN_BOOT_UNFIT] = "unfit",
 };
+
+const char *plan_boot_name(enum plan_boot state)
+{
+        return boot_states[state];
+}
 
 static int parse_boot(char *text, struct plan *plan)
 {
@@ -266,7 +265,8 @@ char *plan_format(const struct plan *plan)
         if (!out)
                 return NULL;
         fprintf(out, FIRST_LINE "\nmachine %s\nmark %.*s\nimage-size %" PRIu64 "\nbootbits %s\nboot %s ", plan->machine,
-                MARK_WIDTH, plan->text, plan->image_size, plan->bootbits ? "yes" : "no", boot_states[plan->boot_state]);
+                MARK_WIDTH, plan->text, plan->image_size, plan->bootbits ? "yes" : "no",
+                plan_boot_name(plan->boot_state));
         put_fs(out, &plan->boot);
         for (unsigned int i = 0; i < plan->n_held; i++) {
                 fputs("held ", out);

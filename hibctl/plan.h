@@ -69,6 +69,9 @@ int plan_read(const char *file, struct plan *plan);
 /* Removes FILE if it looks like a plan: what it says is not true any more. */
 void plan_forget(const char *file);
 
+/* As in a plan: "held", ... */
+const char *plan_boot_name(enum plan_boot state);
+
 /* This machine, as it is in a plan. */
 void plan_this_machine(char out[PLAN_UUID_MAX + 1]);
 

@@ -39,9 +39,18 @@ int mounted_describe(struct mounted *m)
         return entry ? EXIT_DONE : fail(_("%s: cannot tell how it is mounted"), m->mount_point);
 }
 
+/* The note says what is to be mounted: nothing any more. */
+static void forget(void)
+{
+        _cleanup_free_ char *path = in_root(REMEMBERED);
+
+        unlink(path);
+}
+
 int mounted_again(struct mounted *m)
 {
         struct libmnt_context *cxt = m->unmounted ? mnt_new_context() : NULL;
+        char why[256] = "";
         int r;
 
         if (!m->unmounted)
@@ -55,11 +64,15 @@ int mounted_again(struct mounted *m)
         mnt_context_set_fstype(cxt, m->type);
         mnt_context_set_options(cxt, m->options);
         r = mnt_context_mount(cxt);
+        if (r != 0) {
+                mnt_context_get_excode(cxt, r, why, sizeof(why));
+                r = fail(_("%s: could not be mounted again on %s: %s; mount it"), m->device, m->mount_point, why);
+        } else {
+                m->unmounted = false;
+                forget();
+        }
         mnt_free_context(cxt);
-        if (r != 0)
-                return fail(_("%s: could not be mounted again on %s; mount it"), m->device, m->mount_point);
-        m->unmounted = false;
-        return EXIT_DONE;
+        return r;
 }
 
 int mounted_remember(const struct mounted *m)
@@ -88,7 +101,7 @@ int remount_remembered(void)
         _cleanup_mounted_ struct mounted m = { 0 };
         _cleanup_free_ char *path = in_root(REMEMBERED), *text = NULL;
         char **fields[] = { &m.device, &m.mount_point, &m.type, &m.options }, *rest;
-        int r = EXIT_NOTHING;
+        int r;
 
         if (read_whole_file(path, REMEMBERED_MAX, &text) < 0)
                 return EXIT_NOTHING;
@@ -99,13 +112,13 @@ int remount_remembered(void)
                         return fail(_("%s: it is damaged; mount the boot filesystem yourself and remove it"), path);
                 *fields[i] = xstrdup(line);
         }
-        if (!is_mounted(&m)) {
-                m.unmounted = true;
-                r = mounted_again(&m);
-                if (r == EXIT_DONE)
-                        say(_("mounted %s again on %s"), m.device, m.mount_point);
+        if (is_mounted(&m)) {
+                forget();
+                return EXIT_NOTHING;
         }
-        if (r != EXIT_FAILED)
-                unlink(path);
+        m.unmounted = true;
+        r = mounted_again(&m);
+        if (r == EXIT_DONE)
+                say(_("mounted %s again on %s"), m.device, m.mount_point);
         return r;
 }

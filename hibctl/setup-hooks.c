@@ -13,23 +13,15 @@
 #include <sys/pidfd.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
-#include <time.h>
 
 #include "say.h"
 #include "setup-hooks.h"
 #include "util.h"
+#include "waiting.h"
 
 #define DONE_FOLDER "/run/hibctl/setup.done" /* one empty file for each hook that was run */
 #define ARGUMENTS_MAX 32
 #define INSIDE "HIBCTL_SETUP_HOOK" /* in the environment of each hook */
-
-int64_t clock_now(void)
-{
-        struct timespec t;
-
-        clock_gettime(CLOCK_BOOTTIME, &t);
-        return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
-}
 
 /* ---- one hook ---- */
 

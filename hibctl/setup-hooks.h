@@ -19,7 +19,4 @@
  * exit status. */
 int setup_hooks_run(const char *folder, const struct plan *plan, int64_t deadline);
 
-/* Now, for deadlines. */
-int64_t clock_now(void);
-
 #endif

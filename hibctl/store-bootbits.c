@@ -37,6 +37,7 @@ static struct {
         enum content content;
         enum slot_status slot;
         size_t slot_at;
+        bool holds_signals;
 } bits;
 
 /* ---- reading ---- */
@@ -84,6 +85,7 @@ static void load(void)
 
 static int bits_open(const struct whereabouts *where, bool for_writing)
 {
+        bits.holds_signals = for_writing;
         if (for_writing)
                 hold_signals();
         bits.area = where->area;
@@ -265,9 +267,10 @@ static int bits_reserve(void)
 
 static int bits_close(void)
 {
+        if (bits.holds_signals)
+                release_signals();
         free(bits.device);
         memset(&bits, 0, sizeof(bits));
-        release_signals();
         return EXIT_DONE;
 }
 

@@ -18,7 +18,7 @@
 /* The store while it is open. */
 static struct {
         struct bootfs fs;
-        bool attached;
+        bool attached, holds_signals;
 } env;
 
 static int slot_problem(const struct envfile *f, enum slot_status slot)
@@ -184,6 +184,7 @@ static int env_open(const struct whereabouts *where, bool for_writing)
 {
         int r;
 
+        env.holds_signals = for_writing;
         if (for_writing)
                 hold_signals();
         r = where->plan ? bootfs_attach_planned(&env.fs, where->plan, for_writing)
@@ -203,7 +204,9 @@ static int env_close(void)
 
         bootfs_release(&env.fs);
         env.attached = false;
-        release_signals();
+        if (env.holds_signals)
+                release_signals();
+        env.holds_signals = false;
         return r;
 }
 

@@ -10,7 +10,6 @@
 
 #include "device.h"
 #include "say.h"
-#include "setup-hooks.h"
 #include "waiting.h"
 
 #define SECOND INT64_C(1000000000)
@@ -18,11 +17,22 @@
 #define SAY_AFTER SECOND
 #define LOOK_AGAIN (2 * SECOND) /* a device that is there may get its contents later */
 
+int64_t clock_now(void)
+{
+        struct timespec t;
+
+        clock_gettime(CLOCK_BOOTTIME, &t);
+        return (int64_t)t.tv_sec * SECOND + t.tv_nsec;
+}
+
 int parse_timeout(const char *text, int64_t *deadline)
 {
         char *end;
         unsigned long seconds;
 
+        *deadline = clock_now() + WAIT_DEFAULT_S * SECOND;
+        if (!text)
+                return EXIT_DONE;
         errno = 0;
         seconds = strtoul(text, &end, 10);
         if (text[0] < '0' || text[0] > '9' || *end || errno != 0 || seconds > WAIT_MAX_S)

@@ -15,7 +15,11 @@
  * what is wrong, and returns an exit status. The caller frees *DEVICE. */
 int wait_for_device(const char *tag, int64_t deadline, char **device);
 
-/* The argument of --timeout, in seconds, as a deadline from now. Says what is wrong and returns an exit status. */
+/* Now, for deadlines: nanoseconds of CLOCK_BOOTTIME. */
+int64_t clock_now(void);
+
+/* The argument of --timeout, in seconds, as a deadline from now; NULL: WAIT_DEFAULT_S. Says what is wrong and returns
+ * an exit status. */
 int parse_timeout(const char *text, int64_t *deadline);
 
 #endif

@@ -9,6 +9,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 static inline size_t bytes_strlen(const char *s)
 {
@@ -33,6 +34,19 @@ static inline void bytes_fill(char *to, char c, size_t n)
 {
         for (size_t i = 0; i < n; i++)
                 to[i] = c;
+}
+
+/* CRC-32 (IEEE 802.3), to be started with, and ended by inverting, all ones. */
+static inline uint32_t bytes_crc32(uint32_t crc, const void *bytes, size_t n)
+{
+        const unsigned char *p = bytes;
+
+        for (size_t i = 0; i < n; i++) {
+                crc ^= p[i];
+                for (int bit = 0; bit < 8; bit++)
+                        crc = (crc >> 1) ^ (0xedb88320U & (0U - (crc & 1)));
+        }
+        return crc;
 }
 
 /* The ranges may overlap. */

@@ -207,23 +207,13 @@ static bool (*const takers[])(struct span s, struct mark *m) = {
 
 /* ---- checksum ---- */
 
-static uint32_t crc32_update(uint32_t crc, const char *p, size_t n)
-{
-        for (size_t i = 0; i < n; i++) {
-                crc ^= (unsigned char)p[i];
-                for (int bit = 0; bit < 8; bit++)
-                        crc = (crc >> 1) ^ (0xedb88320U & (0U - (crc & 1)));
-        }
-        return crc;
-}
-
 static void checksum(const char text[MARK_WIDTH], char out[MARK_CRC_LEN])
 {
         static const char digits[] = "0123456789abcdef";
         uint32_t crc = 0xffffffffU;
 
-        crc = crc32_update(crc, text, MARK_STATE_AT);
-        crc = ~crc32_update(crc, text + STATE_END, CRC_AT - STATE_END);
+        crc = bytes_crc32(crc, text, MARK_STATE_AT);
+        crc = ~bytes_crc32(crc, text + STATE_END, CRC_AT - STATE_END);
         for (int i = MARK_CRC_LEN - 1; i >= 0; i--, crc >>= 4)
                 out[i] = digits[crc & 15];
 }

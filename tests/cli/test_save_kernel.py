@@ -1103,3 +1103,23 @@ def test_initramfs_on_the_boot_filesystem(start):
     sk.machine("prepare", "--unmount", f"--initramfs={initrd}").says_no(3, initrd, "--unmount")
     assert is_mounted(sk.boot) and initrd.read_bytes() == b"an initramfs"
     sk.machine("prepare", f"--initramfs={initrd}").done()
+
+
+def test_a_prepare_that_fails_late_leaves_no_note(start):
+    """What it unmounted it has mounted again: settle must not, if somebody unmounts it for good afterwards."""
+    sk = start()
+    sk.machine("prepare", "--unmount", "--initramfs=/nonexistent").says_no(3, "/nonexistent")
+    assert is_mounted(sk.boot) and not list((sk.machine.root / "run/hibctl").iterdir())
+
+
+@pytest.mark.slow
+def test_settle_waits_its_turn(start):
+    """Another hibctl may be making the plan, or unmounting, at this moment."""
+    sk = start()
+    sk.machine("prepare", "--unmount").done()
+    hold = ("unshare", "--mount", "--propagation", "private", "sh", "-c",
+            'mount -t tmpfs none /run && exec flock /run/hibctl.lock "$@"', "sh")
+    sk.machine("settle", prefix=hold).says_no(1, "another hibctl")
+    assert not is_mounted(sk.boot) and (sk.machine.root / "run/hibctl/plan").exists()
+    sk.machine("settle").done()
+    assert is_mounted(sk.boot)
