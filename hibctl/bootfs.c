@@ -274,7 +274,7 @@ static int refuse_unplanned(const struct plan *plan)
         if (plan->boot_state == PLAN_BOOT_HELD)
                 return refuse(_("UUID=%s: the sleeping system has the boot filesystem mounted, so it is not touched"),
                               plan->boot.uuid);
-        if (plan->boot_state == PLAN_BOOT_UNFIT)
+        if (plan->boot_state != PLAN_BOOT_RELEASED)
                 return no_store(_("UUID=%s: GRUB could not consume a mark on the boot filesystem, says the plan"),
                                 plan->boot.uuid);
         return EXIT_DONE;

@@ -178,6 +178,11 @@ static int arm_by_plan(const struct request *request, struct outcome *outcome)
         struct whereabouts where = { .plan = &plan, .area = &plan.mark };
         int r = plan_read(request->plan, &plan);
 
+        if (r == EXIT_DONE && plan.boot_state == PLAN_BOOT_UNKNOWN)
+                r = refuse(
+                        _("%s: the plan is a lasting one and does not know what the sleeping system has mounted; make "
+                          "one for this jump with 'hibctl prepare'"),
+                        request->plan);
         if (r == EXIT_DONE)
                 r = arming_check_plan(request->plan, &plan);
         if (r != EXIT_DONE)

@@ -23,7 +23,7 @@
 #include "safety.h"
 #include "store-env.h"
 
-enum { OPTION_PLAN = 256, OPTION_INITRAMFS, OPTION_UNMOUNT, OPTION_HOOK };
+enum { OPTION_PLAN = 256, OPTION_INITRAMFS, OPTION_UNMOUNT, OPTION_LASTING, OPTION_HOOK };
 
 static const struct option options[] = {
         WISH_OPTIONS,
@@ -31,6 +31,7 @@ static const struct option options[] = {
         { "initramfs", required_argument, NULL, OPTION_INITRAMFS },
         { "hook", required_argument, NULL, OPTION_HOOK },
         { "unmount", no_argument, NULL, OPTION_UNMOUNT },
+        { "lasting", no_argument, NULL, OPTION_LASTING },
         { "dry-run", no_argument, NULL, 'n' },
         { "help", no_argument, NULL, 'h' },
         { 0 },
@@ -42,6 +43,7 @@ struct request {
         bool is_default; /* that is, in /run */
         const char *initramfs;
         bool unmount, dry_run;
+        bool lasting; /* not for one jump: it has nothing that could become untrue before the next */
         const char *hooks[PLAN_HOOKS_MAX];
         unsigned int n_hooks;
 };
@@ -250,6 +252,15 @@ static int plan_bootbits(const struct request *request, const struct grub_reques
         return EXIT_DONE;
 }
 
+static int size_of_image(struct plan *plan)
+{
+        _cleanup_free_ char *device = NULL;
+
+        if (device_find(plan->mark.image, &device) < 0 || device_size(device, &plan->image_size) < 0)
+                return fail(_("%s: cannot tell the size of the device"), plan->mark.image);
+        return EXIT_DONE;
+}
+
 static int describe_boot(const struct bootfs *fs, struct plan *plan, struct boot *boot)
 {
         _cleanup_free_ char *path = NULL, *device = NULL;
@@ -272,12 +283,22 @@ static int describe_boot(const struct bootfs *fs, struct plan *plan, struct boot
         return EXIT_DONE;
 }
 
+/* What a plan has that is not of one jump. With store_env open. */
+static int look_at_what_lasts(const struct request *request, struct plan *plan, struct boot *boot)
+{
+        int r = arming_make_mark(&request->wish, &plan->mark, plan->text);
+
+        if (r == EXIT_DONE)
+                r = describe_boot(store_env_bootfs(), plan, boot);
+        plan->boot_state = PLAN_BOOT_UNKNOWN;
+        return r == EXIT_DONE ? size_of_image(plan) : r;
+}
+
 /* With store_env open. */
 static int look_around(const struct request *request, struct plan *plan, struct boot *boot)
 {
         _cleanup_reading_ struct reading reading = { 0 };
         const struct bootfs *fs = store_env_bootfs();
-        _cleanup_free_ char *device = NULL;
         struct grub_request asked;
         int r = arming_make_mark(&request->wish, &plan->mark, plan->text);
 
@@ -293,21 +314,17 @@ static int look_around(const struct request *request, struct plan *plan, struct 
                 r = store_env.reserve();
         if (r == EXIT_DONE)
                 r = plan_bootbits(request, &asked, plan, boot);
-        if (r != EXIT_DONE)
-                return r;
-        if (device_find(plan->mark.image, &device) < 0 || device_size(device, &plan->image_size) < 0)
-                return fail(_("%s: cannot tell the size of the device"), plan->mark.image);
-        return EXIT_DONE;
+        return r == EXIT_DONE ? size_of_image(plan) : r;
 }
 
 static int make_plan(const struct request *request, struct plan *plan, struct boot *boot)
 {
         struct whereabouts where = { 0 };
-        int r = store_env.open(&where, /* for_writing= */ !request->dry_run), closed;
+        int r = store_env.open(&where, /* for_writing= */ !request->dry_run && !request->lasting), closed;
 
         plan_this_machine(plan->machine);
         if (r == EXIT_DONE)
-                r = look_around(request, plan, boot);
+                r = request->lasting ? look_at_what_lasts(request, plan, boot) : look_around(request, plan, boot);
         closed = store_env.close();
         return r == EXIT_DONE ? closed : r;
 }
@@ -355,20 +372,10 @@ static int settle_boot(const struct request *request, struct plan *plan, struct 
         return r;
 }
 
-static int list_hooks(const struct request *request, struct plan *plan)
-{
-        for (unsigned int i = 0; i < request->n_hooks; i++) {
-                if (strlen(request->hooks[i]) > PLAN_PATH_MAX)
-                        return refuse(_("--hook=%s: longer than the %d characters that a plan can hold"),
-                                      request->hooks[i], PLAN_PATH_MAX);
-                strcpy(plan->hooks[plan->n_hooks++], request->hooks[i]);
-        }
-        return EXIT_DONE;
-}
-
 static int write_plan(const struct request *request, const struct plan *plan)
 {
-        _cleanup_free_ char *text = plan_format(plan), *folder = in_root("/run/hibctl");
+        _cleanup_free_ char *text = plan_format(plan);
+        _cleanup_free_ char *folder = in_root(request->lasting ? "/etc/hibctl" : "/run/hibctl");
         struct stat st;
         int r;
 
@@ -390,7 +397,9 @@ static void report(const struct request *request, const struct plan *plan)
 {
         struct json_object *o;
 
-        if (plan->boot_state == PLAN_BOOT_RELEASED)
+        if (request->lasting)
+                say(_("the plan has what the setup hooks are told, and no mark is written by it"));
+        else if (plan->boot_state == PLAN_BOOT_RELEASED)
                 say(_("the save kernel will mark in the environment block on UUID=%s"), plan->boot.uuid);
         else
                 say(_("the save kernel will mark in the boot bits of %s"), plan->mark.image);
@@ -415,20 +424,20 @@ static int prepare(const struct request *request)
         int r;
 
         /* If no new one comes of this, an old one must not be taken for it: it may call released what is mounted. */
-        if (!request->dry_run)
+        if (!request->dry_run && !request->lasting)
                 plan_forget(request->plan);
         r = make_plan(request, &plan, &boot);
-        if (r == EXIT_DONE)
+        if (r == EXIT_DONE && !request->lasting)
                 r = settle_boot(request, &plan, &boot);
-        if (r == EXIT_DONE)
+        if (r == EXIT_DONE && !request->lasting)
                 r = list_held(&plan);
-        if (r == EXIT_DONE)
-                r = list_hooks(request, &plan);
+        for (; plan.n_hooks < request->n_hooks; plan.n_hooks++)
+                strcpy(plan.hooks[plan.n_hooks], request->hooks[plan.n_hooks]);
         if (r == EXIT_DONE)
                 r = write_plan(request, &plan);
         if (r != EXIT_DONE) {
                 mounted_again(&boot.mount);
-                if (!request->dry_run)
+                if (!request->dry_run && !request->lasting)
                         plan_forget(request->plan);
         } else
                 report(request, &plan);
@@ -437,7 +446,7 @@ static int prepare(const struct request *request)
 
 static int run(int argc, char *argv[])
 {
-        _cleanup_free_ char *default_plan = in_root(PLAN_IN_RUN);
+        _cleanup_free_ char *default_plan = NULL;
         struct request request = { 0 };
         int c, r;
 
@@ -454,7 +463,14 @@ static int run(int argc, char *argv[])
                                 return usage_error(_("--hook: at most %d times; 'hibctl prepare --help' shows how to "
                                                      "call it"),
                                                    PLAN_HOOKS_MAX);
+                        if (!plan_is_hook(optarg))
+                                return usage_error(_("--hook=%s: not the name of a hook and, after a space, what it is "
+                                                     "told, of at most %d printable ASCII characters in all"),
+                                                   optarg, PLAN_PATH_MAX);
                         request.hooks[request.n_hooks++] = optarg;
+                        break;
+                case OPTION_LASTING:
+                        request.lasting = true;
                         break;
                 case OPTION_UNMOUNT:
                         request.unmount = true;
@@ -474,9 +490,12 @@ static int run(int argc, char *argv[])
                 return usage_error(_("%s: prepare takes no arguments; 'hibctl prepare --help' lists its options"),
                                    argv[optind]);
         if (!request.plan) {
+                default_plan = in_root(request.lasting ? PLAN_IN_INITRAMFS : PLAN_IN_RUN);
                 request.plan = default_plan;
                 request.is_default = true;
         }
+        if (request.lasting && request.unmount)
+                return usage_error(_("--unmount is for one jump, --lasting is for all of them; give one"));
         if (wish_check(&request.wish) != EXIT_DONE)
                 return EXIT_USAGE;
         if (!request.dry_run && need_root() != EXIT_DONE)
@@ -492,12 +511,15 @@ static int run(int argc, char *argv[])
 
 const struct command command_prepare = {
         .name = "prepare",
-        .arguments = "[--dry-run] [--unmount] [--plan=FILE] [--initramfs=FILE] [--hook=...]\n"
+        .arguments = "[--dry-run] [--unmount|--lasting] [--plan=FILE] [--initramfs=FILE] [--hook=...]\n"
                      "       [--image=DEVICE [--offset=PAGES]]\n"
                      "       [--kernel=FILE] [--initrd=FILE|none]",
         .summary = N_("before the jump into a save kernel: check everything and write it a plan"),
         .options = N_("      --unmount         unmount the boot filesystem, so that the save kernel may write to it\n"
-                      "      --plan=FILE       where to write the plan; default: /run/hibctl/plan\n"
+                      "      --lasting         for the initramfs of load kernels: what the setup hooks are told, and\n"
+                      "                        nothing that changes from one jump to the next\n"
+                      "      --plan=FILE       where to write the plan; default: /run/hibctl/plan, or with --lasting\n"
+                      "                        /etc/hibctl/plan, which goes into every initramfs made from then on\n"
                       "      --initramfs=FILE  put the plan into the save kernel's initramfs too, as /etc/hibctl/plan\n"
                       "      --hook='NAME WORD...'\n"
                       "                        arguments for the setup hook NAME in the save kernel; may be repeated\n"

@@ -108,6 +108,7 @@ static const char *const boot_states[] = {
         [PLAN_BOOT_HELD] = "held",
         [PLAN_BOOT_RELEASED] = "released",
         [PLAN_BOOT_UNFIT] = "unfit",
+        [PLAN_BOOT_UNKNOWN] = "unknown",
 };
 
 const char *plan_boot_name(enum plan_boot state)
@@ -170,12 +171,16 @@ static bool is_hook_char(char c)
 }
 
 /* A name and at least one word. */
-static int parse_hook(char *text, struct plan *plan)
+bool plan_is_hook(const char *text)
 {
         const char *space = strchr(text, ' ');
 
-        if (plan->n_hooks == PLAN_HOOKS_MAX || !space || space == text || !space[1] ||
-            !is_made_of(text, PLAN_PATH_MAX, is_hook_char))
+        return space && space != text && space[1] && is_made_of(text, PLAN_PATH_MAX, is_hook_char);
+}
+
+static int parse_hook(char *text, struct plan *plan)
+{
+        if (plan->n_hooks == PLAN_HOOKS_MAX || !plan_is_hook(text))
                 return -EINVAL;
         strcpy(plan->hooks[plan->n_hooks++], text);
         return 0;

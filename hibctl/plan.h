@@ -11,7 +11,8 @@
  *   bootbits yes|no       whether GRUB looks for a mark in the boot bits of that swap area, and can consume it
  *   boot STATE UUID TYPE PREFIX
  *                         the boot filesystem and GRUB's folder on it. STATE: "held", the sleeping system has it
- *                         mounted; "released", it has not; "unfit", GRUB could not consume a mark there
+ *                         mounted; "released", it has not; "unfit", GRUB could not consume a mark there; "unknown",
+ *                         the plan is not of one jump but stays in an initramfs, and no mark is written by it
  *   held UUID TYPE WHERE  0 to PLAN_HELD_MAX lines: each filesystem on a block device that the sleeping system has
  *                         mounted; UUID may be "-"; WHERE as in /proc/self/mountinfo
  *   hook NAME WORD...     0 to PLAN_HOOKS_MAX lines: arguments for the setup hook NAME
@@ -34,7 +35,7 @@
 #define PLAN_IN_INITRAMFS "/etc/hibctl/plan"
 #define PLAN_IN_RUN "/run/hibctl/plan"
 
-enum plan_boot { PLAN_BOOT_HELD, PLAN_BOOT_RELEASED, PLAN_BOOT_UNFIT };
+enum plan_boot { PLAN_BOOT_HELD, PLAN_BOOT_RELEASED, PLAN_BOOT_UNFIT, PLAN_BOOT_UNKNOWN };
 
 struct plan_fs {
         char uuid[PLAN_UUID_MAX + 1]; /* "-" if it has none */
@@ -68,6 +69,9 @@ int plan_read(const char *file, struct plan *plan);
 
 /* Removes FILE if it looks like a plan: what it says is not true any more. */
 void plan_forget(const char *file);
+
+/* Whether TEXT is a hook's name and words, as in a plan. */
+bool plan_is_hook(const char *text);
 
 /* As in a plan: "held", ... */
 const char *plan_boot_name(enum plan_boot state);

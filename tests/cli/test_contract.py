@@ -26,7 +26,7 @@ COMMANDS = {
     "setup": {"remove": None, "modules": "DIR", "dry-run": None, "help": None},
     "locate": {"timeout": "SECONDS", "hooks": "DIR", "plan": "FILE", "help": None},
     "resume": {"plan": "FILE", "device": "DEVICE", "offset": "PAGES", "timeout": "SECONDS", "dry-run": None, "help": None},
-    "prepare": {"unmount": None, "plan": "FILE", "initramfs": "FILE", "hook": "'NAME WORD...'", "image": "DEVICE", "offset": "PAGES",
+    "prepare": {"unmount": None, "lasting": None, "plan": "FILE", "initramfs": "FILE", "hook": "'NAME WORD...'", "image": "DEVICE", "offset": "PAGES",
                 "kernel": "FILE", "initrd": "FILE", "dry-run": None, "help": None},
     "env": {"help": None},
 }

@@ -846,6 +846,56 @@ def test_initramfs_of_a_failing_prepare(start):
     assert initramfs.read_bytes() == b"x" * 5001
 
 
+# ---- a plan that lasts ----
+
+
+@pytest.fixture
+def lasting(start):
+    """In the load kernel's initramfs it stays from one hibernation to the next."""
+    sk = start()
+    sk.plan = sk.machine.root / "etc/hibctl/plan"
+    sk.machine("prepare", "--lasting", "--hook=10-crypt UUID=1 swap").done()
+    return sk
+
+
+def test_a_lasting_plan_has_what_hooks_are_told(lasting):
+    lines = lasting.lines()
+    assert [line for line in lines if line.startswith(("bootbits ", "boot ", "held ", "hook "))] == [
+        "bootbits no", next(line for line in lines if line.startswith("boot unknown ")), "hook 10-crypt UUID=1 swap"]
+    assert not (lasting.machine.root / "run/hibctl").exists()
+    assert is_mounted(lasting.boot) and lasting.bits() == BLANK
+
+
+def test_no_mark_is_written_by_a_lasting_plan(lasting):
+    run("umount", lasting.boot)
+    before = digest(lasting.machine.fs)
+    for store in ((), ("--store=env",), ("--store=bootbits",)):
+        lasting.mark(*store).says_no(3, str(lasting.plan), "hibctl prepare")
+    lasting.change(rb"bootbits no", b"bootbits yes")
+    lasting.mark().says_no(3, str(lasting.plan), "hibctl prepare")
+    assert digest(lasting.machine.fs) == before and lasting.bits() == BLANK
+
+
+def test_a_lasting_plan_outlives_a_failure_to_make_another(lasting):
+    before = lasting.plan.read_bytes()
+    lasting.machine("prepare", "--lasting", "--image=UUID=none").says_no(3, "UUID=none")
+    assert lasting.plan.read_bytes() == before
+    assert lasting.machine("prepare", "--lasting", "--unmount").status == 64
+    lasting.machine("prepare", "--lasting", "--dry-run", "--hook=20-other word").done()
+    assert lasting.plan.read_bytes() == before
+    lasting.machine("prepare", "--lasting", "--hook=20-other word").done()
+    assert "hook 20-other word" in lasting.lines()
+
+
+def test_a_lasting_plan_can_be_put_into_an_initramfs_on_the_boot_filesystem(start):
+    sk = start()
+    initrd = sk.boot / "initrd.img"
+    initrd.write_bytes(b"x" * 5001)
+    sk.plan = sk.machine.root / "etc/hibctl/plan"
+    sk.machine("prepare", "--lasting", f"--initramfs={initrd}").done()
+    assert unpack(initrd, sk.scratch.path / "1", 5004) == sk.plan.read_bytes()
+
+
 # ---- what it says, and what it does not do ----
 
 

@@ -60,7 +60,7 @@ static void check_plan(const struct plan *plan)
         REQUIRE(plan->mark.state == MARK_ARMED && !plan->mark.empty);
         REQUIRE(plan->n_held <= PLAN_HELD_MAX);
         REQUIRE(plan->boot_state == PLAN_BOOT_HELD || plan->boot_state == PLAN_BOOT_RELEASED ||
-                plan->boot_state == PLAN_BOOT_UNFIT);
+                plan->boot_state == PLAN_BOOT_UNFIT || plan->boot_state == PLAN_BOOT_UNKNOWN);
         check_fs(&plan->boot);
         for (unsigned int i = 0; i < plan->n_held; i++)
                 check_fs(&plan->held[i]);

@@ -141,6 +141,15 @@ def test_without_configuration_the_tool_is_there(maker, changed):
     assert made.drivers() == set()
 
 
+def test_a_lasting_plan_goes_into_every_initramfs(stage, request):
+    parts = "/usr/local/lib/hibctl/initramfs-parts"
+    line = b"file /etc/hibctl/plan /etc/hibctl/plan\n"
+    assert line not in stage.run(parts).stdout
+    stage.write("etc/hibctl/plan", "hibctl-plan 1\n")
+    request.addfinalizer((stage.root / "etc/hibctl/plan").unlink)
+    assert line in stage.run(parts).stdout
+
+
 def test_a_plan_can_be_put_in(maker, images, build):
     """By hibctl prepare; as a member of its own at the end, where the kernel looks for one."""
     made = images(maker, "save")
