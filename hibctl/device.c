@@ -65,14 +65,32 @@ static char *disk_name(dev_t dev)
         return xstrdup(slash ? slash + 1 : target);
 }
 
+static bool begins(const char *text, const char *with)
+{
+        return strncmp(text, with, strlen(with)) == 0;
+}
+
+/* Whoever makes a mapping tells by its UUID what it is. Of multipath and dmraid, and of partitions on them, GRUB sees
+ * the very disks that are below. */
+static unsigned int mapping_layer(const char *uuid)
+{
+        if (begins(uuid, "LVM-"))
+                return LAYER_LVM;
+        if (begins(uuid, "CRYPT-"))
+                return LAYER_CRYPT;
+        if (begins(uuid, "part")) {
+                uuid += strcspn(uuid, "-");
+                uuid += *uuid == '-';
+        }
+        return begins(uuid, "mpath-") || begins(uuid, "DMRAID-") ? 0 : LAYER_MAPPED;
+}
+
 static unsigned int own_layer(dev_t dev, const char *disk)
 {
         _cleanup_free_ char *uuid = sysfs_text(dev, "dm/uuid");
 
-        if (uuid && strncmp(uuid, "LVM-", 4) == 0)
-                return LAYER_LVM;
-        if (uuid && strncmp(uuid, "CRYPT-", 6) == 0)
-                return LAYER_CRYPT;
+        if (uuid)
+                return mapping_layer(uuid);
         if (strncmp(disk, "md", 2) == 0)
                 return LAYER_RAID;
         if (strncmp(disk, "nbd", 3) == 0 || strncmp(disk, "rbd", 3) == 0 || strncmp(disk, "drbd", 4) == 0)

@@ -20,6 +20,8 @@ enum device_layer {
         LAYER_RAID = 2,    /* likewise */
         LAYER_CRYPT = 4,   /* GRUB sees it only when it has been unlocked there */
         LAYER_NETWORK = 8, /* GRUB does not see it */
+        LAYER_MAPPED = 16, /* device-mapper, of another kind; likewise */
+        LAYERS_UNSEEN = LAYER_CRYPT | LAYER_NETWORK | LAYER_MAPPED,
 };
 
 /* What libblkid knows of a device; "" where it knows nothing. */

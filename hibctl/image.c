@@ -293,7 +293,7 @@ enum mark_verify target_how_to_verify(const char *device)
 
         if (device_number(device, &dev) < 0)
                 return MARK_VERIFY_HINT;
-        return device_layers(dev) & (LAYER_CRYPT | LAYER_NETWORK) ? MARK_VERIFY_HINT : MARK_VERIFY_HEADER;
+        return device_layers(dev) & LAYERS_UNSEEN ? MARK_VERIFY_HINT : MARK_VERIFY_HEADER;
 }
 
 static int fill_in(const struct area *area, const struct target_wish *wish, struct mark *mark)

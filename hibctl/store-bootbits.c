@@ -107,8 +107,8 @@ static const char *why_not_writable(void)
                 return _("GRUB cannot write to LVM");
         if (layers & LAYER_RAID)
                 return _("GRUB cannot write to RAID");
-        if (layers & (LAYER_CRYPT | LAYER_NETWORK))
-                return _("GRUB cannot see an encrypted or network device");
+        if (layers & LAYERS_UNSEEN)
+                return _("GRUB cannot see an encrypted, mapped or network device");
         if (bits.error < 0)
                 return _("the swap area cannot be read");
         if (bits.content == CONTENT_NO_SWAP)

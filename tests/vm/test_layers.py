@@ -31,8 +31,12 @@ DEVICES = {
     "raid-nbd-partition": ("partition", "raid-nbd"),
     "raid-partition": ("partition", "raid"),
     "linear-raid": ("dm", "raid"),
+    "multipath": ("mpath", "disk"),
+    "multipath-partition": ("kpartx", "multipath"),
+    "linear-partition": ("kpartx", "linear"),
 }
-VERIFY = {name: "hint" if "crypt" in name or "nbd" in name else "header" for name in DEVICES}
+UNSEEN = ("crypt", "nbd", "linear")  # GRUB finds what is inside on no disk
+VERIFY = {name: "hint" if any(kind in name for kind in UNSEEN) else "header" for name in DEVICES}
 # Where GRUB could not take a mark, and the word that says why.
 NOT_WRITABLE = {"linear": None, "lvm": "LVM", "lvm-crypt": "LVM", "crypt-lvm": "LVM", "lvm-lvm-crypt": "LVM",
                 "raid": "RAID", "raid-crypt": "RAID", "crypt-raid": "RAID", "raid-partition": "RAID", "nbd": "network"}
@@ -112,6 +116,13 @@ class Stacker:
 
     def _crypt(self, name, below):
         return self._dm(name, below, f"CRYPT-PLAIN-{name}", "crypt", f"aes-xts-plain64 {'5e' * 32} 0")
+
+    def _mpath(self, name, below):
+        return self._dm(name, below, f"mpath-{name}")
+
+    def _kpartx(self, name, below):
+        whole = self.machine.run(f"cat /sys/class/block/{below.removeprefix('/dev/')}/dm/uuid").output.strip()
+        return self._dm(name, below, f"part1-{whole}")
 
     def _raid(self, name, below):
         """A mirror with one half missing, without a superblock: mdadm is not needed."""

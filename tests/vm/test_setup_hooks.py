@@ -19,7 +19,7 @@ from .scenario import OTHERS, Finding, findings, wait_finding
 READY = Finding("module", "resume", "ready-hint")
 TAG = f"UUID={SWAP_UUID}"
 PLAN = "/etc/hibctl/plan"  # in the initramfs of both kernels
-UNSEEN = "GRUB cannot see an encrypted or network device"
+UNSEEN = "GRUB cannot see an encrypted, mapped or network device"
 
 slow = pytest.mark.slow
 on_seabios = pytest.mark.parametrize("firmware", [Firmware.SEABIOS], ids=lambda firmware: firmware.value)
