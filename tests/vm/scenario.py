@@ -6,7 +6,7 @@ import json
 from dataclasses import dataclass
 
 from . import envblock, grubcfg
-from .machine import PATIENT, Machine, Witness
+from .machine import MEMORY_MIB, PATIENT, Machine, Witness
 
 DONE, FAILED, NOTHING, REFUSED, NO_STORE, USAGE = 0, 1, 2, 3, 4, 64
 
@@ -101,11 +101,11 @@ def prepare(machine, options=""):
 
 
 def fall_asleep(disks, firmware, layout, folder, marked=True, boot_mounted=True, module=True, variables=OTHERS,
-                entries="", prepared=None):
+                entries="", prepared=None, memory_mib=MEMORY_MIB):
     """Boots a machine, sets hibctl up, marks and hibernates. BOOT_MOUNTED: whether the sleeping system still has its
     boot filesystem mounted. PREPARED: options of "hibctl prepare", which then takes the place of marking."""
     disk = disks.disk(layout, module=module, variables=variables, entries=entries)
-    with Machine(disk, firmware, folder) as machine:
+    with Machine(disk, firmware, folder, memory_mib) as machine:
         machine.boot()
         setup(machine)
         block = disk.grubenv()
