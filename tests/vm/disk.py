@@ -298,9 +298,9 @@ def differing_sectors(before, after):
             if before[at : at + SECTOR] != after[at : at + SECTOR]]
 
 
-def replay(disk, log):
-    """Repeats on DISK, sector by sector, what a machine wrote to another copy of it, and yields after each: the states
-    that a power cut could have left. LOG is of the form that the kernel's dm-log-writes has."""
+def replay(disk, log, whole=False):
+    """Repeats on DISK, sector by sector or in WHOLE writes, what a machine wrote to another copy of it, and yields after
+    each: the states that a power cut could have left. LOG is of the form that the kernel's dm-log-writes has."""
     with log.open("rb") as file, disk.path.open("r+b") as target:
         magic, _, entries, size = struct.unpack("<QQQI", file.read(28))
         assert magic == 0x6A736677736872
@@ -310,9 +310,10 @@ def replay(disk, log):
             if flags & _LOG_DISCARD:
                 continue
             data = file.read(count * size)
-            for at in range(0, len(data), SECTOR):
+            step = len(data) or SECTOR if whole else SECTOR
+            for at in range(0, len(data), step):
                 target.seek(sector * size + at)
-                target.write(data[at : at + SECTOR])
+                target.write(data[at : at + step])
                 target.flush()
                 yield
 

@@ -25,7 +25,7 @@ def disk_with_resume_entry(disks, kernel, layout):
 
 def choose_resume(machine):
     machine.wait_menu(RESUME)
-    machine.press("down", "enter")
+    machine.choose(RESUME)
 
 
 def widest_light_run(path):

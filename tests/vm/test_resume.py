@@ -140,7 +140,7 @@ def test_cancel_from_another_boot_discards_the_image(sleeper):
     machine, witness = sleeper(boot_mounted=False)
     machine.power_on()
     machine.wait_menu(RESUME_TITLE)
-    machine.press("down", "down", "enter")
+    machine.choose(grubcfg.TITLE)
     assert machine.wait_guest() is Came.BOOTED
     assert witness.is_gone()
     said = scenario.status(machine)
@@ -176,12 +176,12 @@ def test_key_stops_the_countdown_and_discard_boots_normally(sleeper):
     machine, witness = sleeper()
     machine.power_on()
     machine.wait_menu(RESUME_TITLE)
-    machine.press("down")
+    machine.move_to(DISCARD_TITLE)
     machine.rest(8)
     assert COUNTDOWN not in machine.console.screen(), "the countdown goes on"
     assert machine.chosen_entry().startswith(DISCARD_TITLE)
     assert machine.disk.has_image() and envblock.mark(machine.disk.grubenv())["state"] == "armed"
-    machine.press("enter")
+    machine.choose(DISCARD_TITLE)
     assert machine.wait_guest() is Came.BOOTED
     assert findings(machine) == [READY, NOTHING]
     assert witness.is_gone()
@@ -200,7 +200,7 @@ def test_another_entry_can_be_chosen_and_leaves_everything(sleeper):
     armed = machine.disk.grubenv()
     machine.power_on()
     machine.wait_menu(RESUME_TITLE)
-    machine.press("down", "down", "enter")
+    machine.choose(grubcfg.TITLE)
     machine.wait_text("Loading Linux")
     machine.cut_power()
     assert machine.disk.grubenv() == armed and machine.disk.has_image()
@@ -247,7 +247,7 @@ def test_power_cut_after_the_mark_was_taken_offers_the_session(sleeper):
     entries = machine.wait_menu(grubcfg.TITLE, RESUME_TITLE)
     assert machine.chosen_entry() == grubcfg.TITLE
     assert entries[0] == grubcfg.TITLE and entries[1].startswith(RESUME_TITLE)
-    machine.press("down", "enter")
+    machine.choose(RESUME_TITLE)
     assert machine.wait_guest() is Came.RESUMED
     witness.check()
 
@@ -277,7 +277,7 @@ def test_kernel_or_initrd_that_is_gone_is_said_in_words(sleeper, kernel, what):
     assert findings(machine) == [Finding("module", "normal", reason)]
     assert machine.console.says(words)
     assert machine.console.says(f"/{what}-{kernel.release}"), "the object is not named"
-    machine.press("down", "enter")
+    machine.choose(RESCUE_TITLE)
     assert machine.wait_guest() is Came.BOOTED
     said = scenario.status(machine)
     assert (said["verdict"], said["reason"]) == ("normal", reason)
@@ -492,7 +492,7 @@ def test_plain_script_discards(sleeper):
     machine, witness = sleeper(module=False)
     machine.power_on()
     machine.wait_menu(RESUME_TITLE)
-    machine.press("down", "enter")
+    machine.choose(DISCARD_TITLE)
     assert machine.wait_guest() is Came.BOOTED
     assert witness.is_gone()
     assert envblock.mark_text(machine.disk.grubenv()).startswith(b"hib1 none ")
@@ -527,7 +527,7 @@ def test_image_without_a_mark_is_offered(sleeper):
     assert entries[0] == machine.chosen_entry() == grubcfg.TITLE
     assert [entries[1].startswith(RESUME_TITLE), entries[2].startswith(DISCARD_TITLE)] == [True, True], entries
     assert machine.console.says("there is a hibernation image that nobody marked")
-    machine.press("down", "enter")
+    machine.choose(RESUME_TITLE)
     assert machine.wait_guest() is Came.RESUMED
     witness.check()
     assert machine.disk.grubenv() == before

@@ -8,6 +8,8 @@ on a real machine, with no image but a header that looks like one."""
 
 import contextlib
 import json
+import shutil
+import time
 
 import pytest
 
@@ -378,25 +380,73 @@ def test_power_cut_leaves_boot_bits_without_a_mark_or_with_all_of_it(sleeper, di
     assert len(states) == 3 and envblock.mark(states[2])["state"] == "armed"
 
 
-@slow
-@on_seabios
-@pytest.mark.parametrize("moment", [0.0, 0.1, 0.3])
-def test_machine_that_is_cut_off_while_it_marks(sleeper, disks, moment):
-    machine, witness = sleeper(BOOT_IN_ROOT, **HELD)
-    with machine.awake_in(disks.save_kernel(machine.plan)):
-        machine._send(f"hibctl mark --plan={PLAN}")
-        machine.rest(moment)
-        machine.cut_power()
+UNMARKED = Finding("module", "offer", "unmarked")  # somebody has to choose
+WAYS = pytest.mark.parametrize("layout, how", [(Layout(), RELEASED), (BOOT_IN_ROOT, HELD)], ids=["released", "held"])
+BOOTS = {Firmware.SEABIOS: 12, Firmware.OVMF: 5}  # at most, of each way
+
+
+def find_once(machine):
+    """Switches on until GRUB has looked."""
     machine.power_on()
     found = wait_finding(machine)
-    if found.verdict == "offer":  # unmarked: somebody has to choose
-        assert found.reason == "unmarked"
+    machine.cut_power()
+    assert machine.disk.has_image()
+    return found
+
+
+@slow
+@WAYS
+def test_boot_loader_after_each_power_cut(sleeper, disks, scratch, layout, how):
+    """GRUB boots what a cut would leave between two writes of the save kernel; if there are many, a selection."""
+    machine, _ = sleeper(layout, **how)
+    log = scratch.folder("log") / "writes"
+    disk = machine.disk.copy(scratch.folder("cut") / "disk.img")
+    states = [disk.copy(disk.path.with_name("0"))]
+    with machine.awake_in(disks.save_kernel(machine.plan), write_log=log):
+        save_mark(machine)
+    for number, _ in enumerate(replay(disk, log, whole=True), 1):
+        states.append(disk.copy(disk.path.with_name(f"{number}")))
+    boots = BOOTS[machine.firmware]
+    chosen = {round(n * (len(states) - 1) / (boots - 1)) for n in range(boots)}
+    found = []
+    for number, state in enumerate(states):
+        if number in chosen:
+            state.path.rename(machine.disk.path)
+            found.append(find_once(machine))
+    shutil.rmtree(disk.path.parent)
+    marked = found.index(READY)
+    assert 0 < marked and found == [UNMARKED] * marked + [READY] * (len(found) - marked), found
+
+
+@slow
+@WAYS
+def test_machine_that_is_switched_off_while_it_marks(sleeper, disks, scratch, layout, how):
+    """At moments that are spread over the time that it takes."""
+    machine, witness = sleeper(layout, **how)
+    kernel = disks.save_kernel(machine.plan)
+    asleep = machine.disk.copy(scratch.folder("asleep") / "disk.img")
+    with machine.awake_in(kernel):
+        began = time.monotonic()
+        save_mark(machine)
+        takes = time.monotonic() - began
+    moments = BOOTS[machine.firmware] // 2
+    for moment in range(moments):
+        asleep.copy(machine.disk.path)
+        with machine.awake_in(kernel):
+            machine._send(f"hibctl mark --plan={PLAN}")
+            machine.rest(takes * moment / moments)
+            machine.cut_power()
+        found = find_once(machine)
+        assert found in (UNMARKED, READY), (moment, found)
+    asleep.path.unlink()
+    if found == UNMARKED:
+        machine.power_on()
         machine.wait_menu(grubcfg.TITLE, scenario.RESUME_TITLE)
-        machine.press("down", "enter")
+        machine.choose(scenario.RESUME_TITLE)
+        assert machine.wait_guest() is Came.RESUMED
+        witness.check()
     else:
-        assert found == READY
-    assert machine.wait_guest() is Came.RESUMED
-    witness.check()
+        resume_through_grub(machine, witness)
 
 
 # 7
@@ -404,7 +454,7 @@ def test_machine_that_is_cut_off_while_it_marks(sleeper, disks, moment):
 
 @slow
 @on_seabios
-@pytest.mark.parametrize("layout, how", [(Layout(), RELEASED), (BOOT_IN_ROOT, HELD)], ids=["released", "held"])
+@WAYS
 def test_load_kernel_resumes_once(sleeper, disks, layout, how):
     """The boot loader did not look: the load kernel does, with the setup of the save kernel."""
     machine, witness = sleeper(layout, **how)
