@@ -138,7 +138,7 @@ class Came:
 def boot(stage, initramfs, disks, words, seconds=240):
     """Boots the kernel with this initramfs, as a boot loader does it, until the machine switches itself off, resets or
     panics. DISKS: /dev/vda and so on."""
-    argv = ["qemu-system-x86_64", "-nodefaults", "-no-user-config", "-machine", "q35", "-cpu", "max", "-accel", "tcg",
+    argv = ["qemu-system-x86_64", "-nodefaults", "-no-user-config", "-machine", "q35", "-cpu", "qemu64", "-accel", "tcg",
             "-smp", "1", "-m", "512", "-display", "none", "-no-reboot", "-serial", "stdio",
             "-kernel", stage.kernel, "-initrd", initramfs, "-append", f"console=ttyS0 panic=-1 {words}"]
     for number, disk in enumerate(disks):

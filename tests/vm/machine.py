@@ -158,7 +158,7 @@ class Machine:
         return self
 
     def _command(self, fds, direct):
-        argv = [QEMU, "-nodefaults", "-no-user-config", "-name", "hibctl-test", "-machine", "q35", "-cpu", "max",
+        argv = [QEMU, "-nodefaults", "-no-user-config", "-name", "hibctl-test", "-machine", "q35", "-cpu", "qemu64",
                 "-accel", "tcg", "-smp", "1", "-m", str(self.memory_mib), "-display", "none", "-vga", "std",
                 "-no-reboot", "-uuid", MACHINE_UUID]
         for name in ("console", "channel", "qmp"):
