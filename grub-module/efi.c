@@ -57,7 +57,9 @@ read_variable (const void *guid, const char *name, struct variable *variable)
   variable->status = SOURCE_UNREADABLE;
   status = grub_efi_get_variable (name, guid, &variable->len,
 				  &variable->bytes);
-  if (status == GRUB_EFI_NOT_FOUND
+  /* GRUB asks for the length first, without a buffer.  If that is zero, EDK II
+     says that the buffer is missing, and not that it is too small.  */
+  if (status == GRUB_EFI_NOT_FOUND || status == GRUB_EFI_INVALID_PARAMETER
       || (status == GRUB_EFI_SUCCESS && ! variable->bytes))
     variable->status = SOURCE_ABSENT;
   else if (status == GRUB_EFI_SUCCESS)
