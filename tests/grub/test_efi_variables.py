@@ -9,7 +9,7 @@ import zlib
 
 import pytest
 
-from . import marks, nvram, rig
+from . import marks, nvram, rig, scripts
 from .marks import Mark
 from .nvram import LOCATION, MARK, TRIED
 from .rig import MIB
@@ -19,6 +19,7 @@ FAT_UUID = rig.EfiDisk.UUID
 IMAGE = "aaaaaaaa-0000-4000-8000-000000000001"
 OTHER = "aaaaaaaa-0000-4000-8000-000000000002"
 NOWHERE = "aaaaaaaa-0000-4000-8000-0000000000ff"
+HERE = f"UUID={IMAGE}"
 PAGE = 4096
 GONE, FOREIGN, SECOND, OUTSIDE = 1, 2, 3, 1 << 30  # pages of the area IMAGE
 OLD, NEW = "6.1.0-56-amd64", "6.5.0-2-amd64"
@@ -96,11 +97,33 @@ def verdict(said):
     return re.findall(r"VERDICT\|(\S*)\|(\S*)\|(.*)\|", said)[-1]
 
 
+# ---- nobody touches a key ----
+
+
+@pytest.mark.parametrize("name", [MARK, LOCATION])
+def test_menu(workdir, scratch, kernel, ovmf, name):
+    """With the distribution's 00_header, and no resume device configured."""
+    config = scripts.grub_cfg(scratch, GRUB_HIBCTL_RESUME="none", GRUB_HIBCTL_FS=FAT_UUID,
+                              GRUB_HIBCTL_KERNEL=f"/boot/vmlinuz-{NEW}", GRUB_HIBCTL_INITRD=f"/boot/initrd.img-{NEW}")
+    disk = rig.EfiDisk(workdir, config, kernels(kernel) | {"/boot/vmlinuz": kernel}, [("swap", swap(), None)],
+                       rig.module_under_test(scratch, PLATFORM))
+    ovmf.nvram.put(name, {MARK: mark(), LOCATION: location()}[name])
+    said = ovmf.boot(disk.path)
+    assert started(said) == (OLD, f"root=/dev/vda3 ro {scripts.WORDS} resume={HERE} resume_offset=0", f"ramdisk {OLD}")
+    # A mark says when it was made; systemd's variable does not.
+    title = "Resume the hibernated session" + (f" of 2026-11-22 16:03 ({OLD})" if name == MARK else "")
+    assert f"*{title} Discard" in re.sub(r"[|\s]+", " ", said) and "automatically in 2s" in said
+
+    # Tried once: the ordinary default takes itself.
+    said = ovmf.boot(disk.path)
+    assert "KERNEL[BOOT_IMAGE=/boot/vmlinuz second]" in said
+    assert ("one attempt to resume was made already" in said) == (name == LOCATION)
+
+
 # ---- what is found out ----
 
 STALE = "the mark is stale: there is no hibernation image where it points"
 DAMAGED = f"{MARK}: the mark is damaged"
-HERE = f"UUID={IMAGE}"
 BY_SYSTEMD = f"{LOCATION} ({HERE})"
 FIRST = f'{{"uuid":"{IMAGE}","offset":0'
 
