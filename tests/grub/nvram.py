@@ -57,7 +57,8 @@ class Nvram:
             name = at + _VARIABLE.size
             data = name + name_size
             text = bytes(self.flash[name : data - 2]).decode("utf-16-le")
-            found.append(Variable(text, uuid.UUID(bytes_le=owner), bytes(self.flash[data : data + size]), attributes, state))
+            content = bytes(self.flash[data : data + size])
+            found.append(Variable(text, uuid.UUID(bytes_le=owner), content, attributes, state))
             at = (data + size + 3) & ~3
         return found, at
 

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # Copyright (C) 2026 The hibctl authors
-"""The mark in an EFI variable, and systemd's HibernateLocation, in real GRUB on OVMF: what is believed, what is started,
-and which variables are there afterwards."""
+"""The mark in an EFI variable, and systemd's HibernateLocation, in real GRUB on OVMF: what is believed, what is
+started, and which variables are there afterwards."""
 
 import json
 import re
@@ -152,7 +152,7 @@ MARKS = {
     "zeros": (bytes(400), None, "", "normal", "damaged", DAMAGED),
     "a block": (marks.slot(mark()), None, "", "normal", "damaged", DAMAGED),
     "UTF-16": (utf16(mark().decode()), None, "", "normal", "damaged", DAMAGED),
-    "of the future": (marks.seal(b"hib2" + mark()[4:]), None, "", "normal", "future", f"{MARK}: the mark was written by"),
+    "of the future": (marks.seal(b"hib2" + mark()[4:]), None, "", "normal", "future", f"{MARK}: the mark was written"),
     "before the configured device": (mark(offset=SECOND), None, f"--device {HERE} --offset 0", "resume", "ready",
                                      f"{HERE}+{SECOND}: "),
     "damaged, and a configured device": (b"x", None, f"--device {HERE}", "offer", "unmarked", HERE),
@@ -228,11 +228,11 @@ def case(number, variables, probe):
 
 
 def test_many_variables(make_disk, scratch, ovmf):
-    cases = MARKS | {f"location: {name}": (None, data, "", *want.split("|")) for name, (data, want) in LOCATIONS.items()}
+    cases = MARKS | {f"location: {name}": (None, data, "", *want.split("|"))
+                     for name, (data, want) in LOCATIONS.items()}
     cases |= {f"broken: {name}": (None, data, "", "normal", "damaged", f"{LOCATION}: {words}")
               for name, (data, words) in BROKEN.items()}
     cases |= {f"both: {name}": row for name, row in BOTH.items()}
-    # Without a configured kernel there is no folder to look in.
     files, lines = {"/boot/vmlinuz-6.3.0": b"x"}, ["insmod putvar"]
     for number, (ours, systemd, more, *_) in enumerate(cases.values()):
         variables = ((MARK, ours), (LOCATION, systemd))
@@ -240,6 +240,7 @@ def test_many_variables(make_disk, scratch, ovmf):
         lines += case(number, variables, f"{FILES} {more}")
     files |= {"/v/x." + LOCATION: location(), "/boot/grub/x86_64-efi/putvar.mod": rig.build_test_module(
         "putvar", scratch, PLATFORM)}
+    # Without a configured kernel there is no folder to look in.
     lines += case("x", ((MARK, None), (LOCATION, location())), "")
     # Every piece of a good one.
     files["/v/cut"] = location()
@@ -266,7 +267,8 @@ def test_no_length(make_disk, ovmf):
     """What some firmware leaves behind is a variable that is not there."""
     for name in (MARK, LOCATION, TRIED):
         ovmf.nvram.put(name, b"")
-    assert verdict(ovmf.boot(make_disk().path)) == ("normal", "nothing", "nothing is marked and no hibernation image was found")
+    said = ovmf.boot(make_disk().path)
+    assert verdict(said) == ("normal", "nothing", "nothing is marked and no hibernation image was found")
 
 
 # ---- our variable ----
