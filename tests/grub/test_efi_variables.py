@@ -281,7 +281,7 @@ def test_resume(make_disk, ovmf):
     said = ovmf.boot(disk.path)
     assert verdict(said)[:2] == ("resume", "ready") and not errors(said)
     assert started(said) == (OLD, f"root=/dev/vda3 ro resume={HERE} resume_offset=0", f"ramdisk {OLD}")
-    assert ovmf.nvram.get(MARK) is None and ovmf.nvram.get(TRIED) is None
+    assert ovmf.nvram.get(MARK) is None and ovmf.nvram.writes(MARK) == 1 and ovmf.nvram.writes(TRIED) == 0
     assert disk.content() == before
     # It was there once, and is not any more: a person may still choose what is on the configured device.
     assert verdict(ovmf.boot(disk.path))[:2] == ("offer", "unmarked")
@@ -305,21 +305,39 @@ def test_firmware_that_refuses(make_disk, ovmf, name):
     assert ovmf.nvram.get(name) == variables[name]
 
 
+def test_failed_attempt(make_disk, ovmf):
+    """The variable is gone, but as long as GRUB runs a person can choose the session again, or discard it."""
+    again = [f"hibresume probe {FILES}", 'echo "AGAIN|$hib_verdict|$hib_reason|$hib_time|"']
+    disk = make_disk("hibresume resume ro", "boot", *again, "hibresume resume ro", "boot", "hibresume discard", *again,
+                     files={"/boot/junk": b"no kernel" * 9999})
+    ovmf.nvram.put(MARK, mark(kernel="/boot/junk"))
+    before = disk.content()
+    said = ovmf.boot(disk.path)
+    assert verdict(said)[:2] == ("resume", "ready")
+    assert said.count("you need to load the kernel first.") == 2
+    assert re.findall(r"AGAIN\|(.*)\|", said) == ["offer|tried|2026-11-22 16:03", "normal|nothing|"]
+    assert "END" in said and ovmf.nvram.get(MARK) is None
+    assert disk.content() == before.replace(page(), page(signature=b"SWAPSPACE2"))
+
+
 def test_changed_meanwhile(make_disk, scratch, ovmf):
     files = {"/boot/grub/x86_64-efi/putvar.mod": rig.build_test_module("putvar", scratch, PLATFORM),
-             "/other": mark(ident="f" * 32), "/location": location(kernelVersion=NEW)}
+             "/other": mark(ident="f" * 32), "/location": location(), "/another": location(kernelVersion=NEW)}
     disk = make_disk("insmod putvar", f"putvar {MARK} /other", "hibresume resume 1", f"putvar {MARK}",
-                     "hibresume resume 2", f"putvar {LOCATION} /location", "hibresume resume 3", files=files)
+                     "hibresume resume 2", f"putvar {LOCATION} /location", "hibresume resume 3",
+                     f"hibresume probe {FILES}", f"putvar {LOCATION} /another", "hibresume resume 4", files=files)
     ovmf.nvram.put(MARK, mark())
     said = ovmf.boot(disk.path)
-    assert said.count("the mark has changed since the menu was made.") == 2 and "nothing is marked and no" in said
+    assert said.count("the mark has changed since the menu was made.") == 3 and "nothing is marked and no" in said
     assert "END" in said and not started(said)
 
 
-def test_discard(make_disk, ovmf):
+@pytest.mark.parametrize("name", [MARK, LOCATION], ids=["ours", "systemd's"])
+def test_discard(make_disk, ovmf, name):
     disk = make_disk("hibresume discard", 'echo "DISCARDED|$?|$hib_noresume|"', f"hibresume probe {FILES}",
                      'echo "VERDICT|$hib_verdict|$hib_reason|$hib_words|"')
-    ovmf.nvram.put(MARK, mark())
+    if name == MARK:
+        ovmf.nvram.put(MARK, mark())
     ovmf.nvram.put(LOCATION, location())
     before = disk.content()
     said = ovmf.boot(disk.path)
