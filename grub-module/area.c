@@ -42,16 +42,27 @@ hibresume_area_start (grub_disk_t disk, const struct mark *mark,
     && (mark->page_size >> GRUB_DISK_SECTOR_BITS) <= sectors - *sector;
 }
 
+/* IMAGE_NOT_LOOKED: PAGE is filled.  */
 static enum image_state
-look (grub_disk_t disk, const struct mark *mark, grub_uint8_t *page)
+read_page (grub_disk_t disk, const struct mark *mark, grub_uint8_t *page)
 {
-  struct image_header header;
   grub_disk_addr_t sector;
 
   if (! hibresume_area_start (disk, mark, &sector))
     return IMAGE_NO_DEVICE;
   if (grub_disk_read (disk, sector, 0, mark->page_size, page))
     return IMAGE_NOT_READABLE;
+  return IMAGE_NOT_LOOKED;
+}
+
+static enum image_state
+look (grub_disk_t disk, const struct mark *mark, grub_uint8_t *page)
+{
+  enum image_state state = read_page (disk, mark, page);
+  struct image_header header;
+
+  if (state != IMAGE_NOT_LOOKED)
+    return state;
   switch (image_probe_page (page, mark->page_size, mark->page_size, &header))
     {
     case IMAGE_SWSUSP:
@@ -78,6 +89,23 @@ hibresume_area_look (const char *device, const struct mark *mark)
     grub_device_close (dev);
   grub_errno = GRUB_ERR_NONE;
   return state;
+}
+
+grub_uint8_t *
+hibresume_area_page (const char *device, const struct mark *mark)
+{
+  grub_device_t dev = grub_device_open (device);
+  grub_uint8_t *page = grub_malloc (mark->page_size);
+  int done = dev && dev->disk && page
+    && read_page (dev->disk, mark, page) == IMAGE_NOT_LOOKED;
+
+  if (dev)
+    grub_device_close (dev);
+  grub_errno = GRUB_ERR_NONE;
+  if (done)
+    return page;
+  grub_free (page);
+  return 0;
 }
 
 static grub_err_t

@@ -29,6 +29,24 @@ look_for_file (const char *device, const char *path)
   return file ? FILE_PRESENT : FILE_MISSING;
 }
 
+/* DATA: the device.  */
+static enum file_state
+look_beside (void *data, const char *path)
+{
+  return data ? look_for_file (data, path) : FILE_MISSING;
+}
+
+/* systemd names no files, but a release.  */
+static void
+look_for_release (const struct hibresume_config *config,
+		  struct hibresume_claim *claim)
+{
+  if (config->device.fs_uuid[0])
+    claim->boot_device = hibresume_find_fs (config->device.fs_uuid);
+  source_find_files (&claim->mark, &config->device, look_beside,
+		     claim->boot_device, &claim->facts);
+}
+
 static void
 look_for_files (struct hibresume_claim *claim)
 {
@@ -92,13 +110,13 @@ ask_env (const struct hibresume_config *config,
   judge (findings);
 }
 
-void
-hibresume_read_bootbits (const struct hibresume_config *config,
-			 struct hibresume_findings *findings)
+static void
+read_bootbits (const struct hibresume_config *config,
+	       struct hibresume_findings *findings)
 {
   struct hibresume_claim *bits = &findings->claims[HIBRESUME_BOOTBITS];
 
-  if (! config->has_device || bits->image_device)
+  if (! config->has_device)
     return;
   bits->image_device = hibresume_find_image (config->device.image);
   if (bits->image_device)
@@ -109,8 +127,52 @@ static void
 ask_bootbits (const struct hibresume_config *config,
 	      struct hibresume_findings *findings)
 {
-  hibresume_read_bootbits (config, findings);
+  if (! config->has_device)
+    return;
+  read_bootbits (config, findings);
   look (&findings->claims[HIBRESUME_BOOTBITS]);
+  judge (findings);
+}
+
+static void
+ask_efi (const struct hibresume_config *config __attribute__ ((unused)),
+	 struct hibresume_findings *findings)
+{
+  struct hibresume_claim *efi = &findings->claims[HIBRESUME_EFI];
+
+  hibresume_efi_read (efi);
+  if (names_image (efi) && efi->facts.verify == MARK_VERIFY_HEADER)
+    efi->image_device = hibresume_find_image (efi->mark.image);
+  look (efi);
+  judge (findings);
+}
+
+/* Whether systemd's variable names an image that is there, and which.  */
+static int
+read_systemd (struct hibresume_findings *findings)
+{
+  struct hibresume_claim *systemd = &findings->claims[HIBRESUME_SYSTEMD];
+  struct source *facts = &systemd->facts;
+
+  hibresume_systemd_read (systemd);
+  if (! names_image (systemd))
+    return 0;
+  facts->image = IMAGE_NO_DEVICE;
+  systemd->image_device = hibresume_find_image (systemd->mark.image);
+  if (systemd->image_device)
+    facts->image = hibresume_area_look (systemd->image_device,
+					&systemd->mark);
+  if (facts->image == IMAGE_PRESENT)
+    hibresume_systemd_identify (systemd);
+  return facts->image == IMAGE_PRESENT;
+}
+
+static void
+ask_systemd (const struct hibresume_config *config,
+	     struct hibresume_findings *findings)
+{
+  if (read_systemd (findings))
+    look_for_release (config, &findings->claims[HIBRESUME_SYSTEMD]);
   judge (findings);
 }
 
@@ -124,7 +186,7 @@ ask_configured (const struct hibresume_config *config,
     = &findings->claims[HIBRESUME_CONFIGURED];
   const char *device = findings->claims[HIBRESUME_BOOTBITS].image_device;
 
-  if (! config->device.kernel[0])
+  if (! config->has_device || ! config->device.kernel[0])
     return;
   configured->facts.status = SOURCE_VALID;
   configured->mark = config->device;
@@ -133,24 +195,64 @@ ask_configured (const struct hibresume_config *config,
   judge (findings);
 }
 
+/* In the order in which they count.  */
+static const struct
+{
+  enum source_kind kind;
+  void (*ask) (const struct hibresume_config *config,
+	       struct hibresume_findings *findings);
+} places[HIBRESUME_N_CLAIMS] =
+  {
+    [HIBRESUME_ENV] = { SOURCE_ENV, ask_env },
+    [HIBRESUME_BOOTBITS] = { SOURCE_BOOTBITS, ask_bootbits },
+    [HIBRESUME_EFI] = { SOURCE_EFI, ask_efi },
+    [HIBRESUME_SYSTEMD] = { SOURCE_SYSTEMD, ask_systemd },
+    [HIBRESUME_CONFIGURED] = { SOURCE_CONFIGURED, ask_configured },
+  };
+
 /* A mark that has an image ends the search.  Where no device is configured and
    nothing is marked, no device is looked at.  */
 void
 hibresume_assess (const struct hibresume_config *config,
 		  struct hibresume_findings *findings)
 {
-  grub_memset (findings, 0, sizeof (*findings));
-  findings->claims[HIBRESUME_ENV].facts.kind = SOURCE_ENV;
-  findings->claims[HIBRESUME_BOOTBITS].facts.kind = SOURCE_BOOTBITS;
-  findings->claims[HIBRESUME_CONFIGURED].facts.kind = SOURCE_CONFIGURED;
+  unsigned i;
 
-  ask_env (config, findings);
-  if (! config->has_device)
-    return;
-  if (findings->judgement.verdict == VERDICT_NORMAL)
-    ask_bootbits (config, findings);
-  if (findings->judgement.verdict == VERDICT_NORMAL)
-    ask_configured (config, findings);
+  grub_memset (findings, 0, sizeof (*findings));
+  for (i = 0; i < HIBRESUME_N_CLAIMS; i++)
+    findings->claims[i].facts.kind = places[i].kind;
+  for (i = 0; i < HIBRESUME_N_CLAIMS; i++)
+    if (findings->judgement.verdict == VERDICT_NORMAL)
+      {
+	places[i].ask (config, findings);
+	findings->n_asked = i + 1;
+      }
+}
+
+void
+hibresume_read_others (const struct hibresume_config *config,
+		       struct hibresume_findings *findings)
+{
+  if (findings->n_asked <= HIBRESUME_BOOTBITS)
+    read_bootbits (config, findings);
+  if (findings->n_asked <= HIBRESUME_EFI)
+    hibresume_efi_read (&findings->claims[HIBRESUME_EFI]);
+  if (findings->n_asked <= HIBRESUME_SYSTEMD)
+    read_systemd (findings);
+  findings->n_asked = HIBRESUME_N_CLAIMS;
+}
+
+struct hibresume_claim *
+hibresume_untried_systemd (struct hibresume_findings *findings,
+			   const struct hibresume_claim *claim)
+{
+  struct hibresume_claim *systemd = &findings->claims[HIBRESUME_SYSTEMD];
+
+  if (names_image (systemd) && systemd->facts.image == IMAGE_PRESENT
+      && systemd->facts.state == MARK_ARMED
+      && hibresume_same_area (&systemd->mark, &claim->mark))
+    return systemd;
+  return 0;
 }
 
 void
@@ -162,6 +264,7 @@ hibresume_forget (struct hibresume_findings *findings)
     {
       grub_free (findings->claims[i].image_device);
       grub_free (findings->claims[i].boot_device);
+      grub_free (findings->claims[i].location);
     }
   grub_memset (findings, 0, sizeof (*findings));
 }

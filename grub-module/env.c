@@ -124,11 +124,18 @@ void
 hibresume_read_block (const struct envblk *block,
 		      struct hibresume_claim *claim)
 {
-  struct source *facts = &claim->facts;
   enum slot_status slot;
   grub_size_t at;
 
-  facts->status = source_read_block (block, &claim->mark, &slot, &at);
+  claim->facts.status = source_read_block (block, &claim->mark, &slot, &at);
+  hibresume_take_facts (claim);
+}
+
+void
+hibresume_take_facts (struct hibresume_claim *claim)
+{
+  struct source *facts = &claim->facts;
+
   if (facts->status != SOURCE_VALID)
     return;
   facts->state = claim->mark.state;

@@ -4,8 +4,8 @@
  * hibresume.mod: resume a hibernated session, once, and only if it is there.
  *
  *   hibresume probe [--env FILE]
- *		     [--device TAG [--offset PAGES] [--page-size N]
- *		      [--fs UUID --kernel PATH [--initrd PATH]]]
+ *		     [--device TAG [--offset PAGES] [--page-size N]]
+ *		     [--fs UUID --kernel PATH [--initrd PATH]]
  *   hibresume resume ARG...
  *   hibresume discard
  *
@@ -190,7 +190,9 @@ look_again (struct hibresume_findings *now)
     return grub_error (GRUB_ERR_BAD_ARGUMENT, "%s",
 		       _(verdict_reason_text (now->judgement.reason)));
   if (! then_claim || then_claim->facts.kind != claim->facts.kind
-      || grub_strcmp (then_claim->mark.id, claim->mark.id) != 0)
+      || grub_strcmp (then_claim->mark.id, claim->mark.id) != 0
+      || grub_memcmp (then_claim->fingerprint, claim->fingerprint,
+		      sizeof (claim->fingerprint)) != 0)
     return grub_error (GRUB_ERR_BAD_ARGUMENT,
 		       N_("the mark has changed since the menu was made"));
   return GRUB_ERR_NONE;
@@ -203,32 +205,63 @@ has_mark (const struct hibresume_claim *claim)
     && claim->facts.status == SOURCE_VALID && ! claim->facts.empty;
 }
 
-/* In the store that CLAIM is from.  */
-static grub_err_t
-overwrite (const struct hibresume_claim *claim, void (*edit) (char *slot))
-{
-  return claim->facts.kind == SOURCE_BOOTBITS
-    ? hibresume_bootbits_overwrite (claim, edit)
-    : hibresume_env_overwrite (config.env, edit);
-}
-
 static void
 take (char *slot)
 {
   mark_set_state (slot, MARK_TAKEN);
 }
 
-/* The mark is consumed before anything is started: whatever happens next, the
-   machine will not try by itself again.  */
+/* In the store that CLAIM is from.  */
 static grub_err_t
-consume (const struct hibresume_claim *claim)
+take_mark (const struct hibresume_claim *claim)
 {
+  switch (claim->facts.kind)
+    {
+    case SOURCE_BOOTBITS:
+      return hibresume_bootbits_overwrite (claim, take);
+    case SOURCE_EFI:
+      return hibresume_efi_take (claim);
+    case SOURCE_SYSTEMD:
+      return hibresume_systemd_remember (claim);
+    default:
+      return hibresume_env_overwrite (config.env, take);
+    }
+}
+
+/* A mark that is deleted is not there to say, at the next start, that its image
+   was tried.  systemd's variable, if it is about the same image, must not be
+   the reason for a second try.  */
+static grub_err_t
+remember_try (struct hibresume_findings *findings,
+	      const struct hibresume_claim *claim)
+{
+  const struct hibresume_claim *systemd;
+
+  if (claim->facts.kind != SOURCE_EFI)
+    return GRUB_ERR_NONE;
+  hibresume_read_others (&config, findings);
+  systemd = hibresume_untried_systemd (findings, claim);
+  return systemd ? hibresume_systemd_remember (systemd) : GRUB_ERR_NONE;
+}
+
+/* The mark of CLAIM, one of FINDINGS, is consumed before anything is started:
+   whatever happens next, the machine will not try by itself again.  */
+static grub_err_t
+consume (struct hibresume_findings *findings,
+	 const struct hibresume_claim *claim)
+{
+  int by_itself = shown.judgement.verdict == VERDICT_RESUME;
+  grub_err_t err;
+
   if (! has_mark (claim) || claim->facts.state != MARK_ARMED)
     return GRUB_ERR_NONE;
-  if (overwrite (claim, take) == GRUB_ERR_NONE)
-    return GRUB_ERR_NONE;
-  if (shown.judgement.verdict == VERDICT_RESUME)
-    return grub_errno;
+  err = remember_try (findings, claim);
+  if (err && by_itself)
+    return err;
+  grub_print_error ();
+  err = take_mark (claim);
+  if (err && by_itself)
+    return err;
   /* A person chose this entry, so it is no loop.  */
   grub_print_error ();
   grub_errno = GRUB_ERR_NONE;
@@ -247,7 +280,7 @@ do_resume (int argc, char **argv)
   claim = hibresume_deciding (&now);
   tried = 1;
   if (! err)
-    err = consume (claim);
+    err = consume (&now, claim);
   if (! err)
     err = hibresume_handover (claim, argc, argv);
   hibresume_forget (&now);
@@ -268,27 +301,56 @@ restore_swap (const struct hibresume_claim *claim)
   return GRUB_ERR_NONE;
 }
 
+/* Clears the mark of CLAIM in the store that it is from.  */
+static grub_err_t
+clear_mark (const struct hibresume_claim *claim)
+{
+  switch (claim->facts.kind)
+    {
+    case SOURCE_BOOTBITS:
+      return hibresume_bootbits_overwrite (claim, mark_format_empty);
+    case SOURCE_EFI:
+      return hibresume_efi_delete ();
+    case SOURCE_SYSTEMD:
+      /* For systemd to clear.  Without an image it means nothing.  */
+      return GRUB_ERR_NONE;
+    default:
+      return hibresume_env_overwrite (config.env, mark_format_empty);
+    }
+}
+
+/* Prints the error NOW, if it is one, and keeps it in ERR.  */
+static void
+print_and_keep (grub_err_t now, grub_err_t *err)
+{
+  if (! now)
+    return;
+  *err = now;
+  grub_print_error ();
+  grub_errno = GRUB_ERR_NONE;
+}
+
 /* Clears every mark of the image that CLAIM, one of FINDINGS, is about.  A mark
-   of another image stays.  */
+   of another image stays.  STAYS: the image could not be discarded; then
+   systemd's variable must not bring it back by itself.  */
 static grub_err_t
 clear_marks (struct hibresume_findings *findings,
-	     const struct hibresume_claim *claim)
+	     const struct hibresume_claim *claim, int stays)
 {
+  const struct hibresume_claim *systemd;
   grub_err_t err = GRUB_ERR_NONE;
   unsigned i;
 
-  hibresume_read_bootbits (&config, findings);
+  hibresume_read_others (&config, findings);
+  systemd = stays ? hibresume_untried_systemd (findings, claim) : 0;
+  if (systemd)
+    print_and_keep (hibresume_systemd_remember (systemd), &err);
   for (i = 0; i < HIBRESUME_N_CLAIMS; i++)
     {
       struct hibresume_claim *other = &findings->claims[i];
 
-      if (has_mark (other) && hibresume_same_area (&other->mark, &claim->mark)
-	  && overwrite (other, mark_format_empty))
-	{
-	  err = grub_errno;
-	  grub_print_error ();
-	  grub_errno = GRUB_ERR_NONE;
-	}
+      if (has_mark (other) && hibresume_same_area (&other->mark, &claim->mark))
+	print_and_keep (clear_mark (other), &err);
     }
   return err ? grub_error (err, N_("the mark could not be cleared"))
     : GRUB_ERR_NONE;
@@ -314,7 +376,7 @@ do_discard (void)
   grub_errno = GRUB_ERR_NONE;
   hibresume_tell_noresume (image_err != GRUB_ERR_NONE);
   if (claim)
-    mark_err = clear_marks (&now, claim);
+    mark_err = clear_marks (&now, claim, image_err != GRUB_ERR_NONE);
   hibresume_forget (&now);
   if (image_err && ! mark_err)
     return grub_error (image_err, N_("the image could not be discarded"));

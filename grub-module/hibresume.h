@@ -16,6 +16,7 @@
 #include <grub/types.h>
 
 #include "mark/envblk.h"
+#include "mark/location.h"
 #include "mark/mark.h"
 #include "mark/verdict.h"
 
@@ -24,6 +25,8 @@ enum
   {
     HIBRESUME_ENV,
     HIBRESUME_BOOTBITS,		/* of the configured area */
+    HIBRESUME_EFI,		/* our variable */
+    HIBRESUME_SYSTEMD,		/* systemd's variable */
     HIBRESUME_CONFIGURED,
     HIBRESUME_N_CLAIMS
   };
@@ -36,6 +39,12 @@ struct hibresume_claim
 				   the boot bits otherwise: the area */
   char *image_device;		/* GRUB's name, no brackets; NULL if not found */
   char *boot_device;		/* likewise: kernel and initrd are on it */
+
+  /* Of systemd's variable only.  */
+  void *location;		/* its bytes */
+  grub_size_t location_len;
+  enum location_error location_error;	/* if facts.status is SOURCE_DAMAGED */
+  char fingerprint[LOCATION_FINGERPRINT_LEN];	/* of the image that is there */
 };
 
 /* What `hibresume probe' was told.  */
@@ -44,12 +53,15 @@ struct hibresume_config
   char *env;			/* path of the environment block */
   int has_device;		/* a resume device is configured ... */
   struct mark device;		/* ... as if a mark named it; no id, no time,
-				   and perhaps no kernel */
+				   and perhaps no kernel.  The kernel may be
+				   known without a device, too: others are
+				   looked for beside it */
 };
 
 struct hibresume_findings
 {
   struct hibresume_claim claims[HIBRESUME_N_CLAIMS];
+  unsigned n_asked;		/* the first so many of them were read */
   struct judgement judgement;	/* .source is an index into claims, or past it */
 };
 
@@ -58,9 +70,15 @@ void hibresume_assess (const struct hibresume_config *config,
 		       struct hibresume_findings *findings);
 void hibresume_forget (struct hibresume_findings *findings);
 
-/* Reads the boot bits also where another place has decided.  */
-void hibresume_read_bootbits (const struct hibresume_config *config,
-			      struct hibresume_findings *findings);
+/* Reads the places that were not asked because another one had decided.  */
+void hibresume_read_others (const struct hibresume_config *config,
+			    struct hibresume_findings *findings);
+
+/* systemd's variable, if it is about the area that CLAIM, one of FINDINGS, is
+   about, its image is there and it was not tried; or NULL.  */
+struct hibresume_claim *
+hibresume_untried_systemd (struct hibresume_findings *findings,
+			   const struct hibresume_claim *claim);
 
 /* The claim that decided, or NULL.  */
 struct hibresume_claim *
@@ -79,6 +97,9 @@ grub_err_t hibresume_env_overwrite (const char *path,
 void hibresume_read_block (const struct envblk *block,
 			   struct hibresume_claim *claim);
 
+/* The facts that are in claim->mark, if there is one.  */
+void hibresume_take_facts (struct hibresume_claim *claim);
+
 /* Whether DISK can be written to as it is.  */
 int hibresume_is_plain_disk (grub_disk_t disk);
 
@@ -90,6 +111,18 @@ void hibresume_bootbits_read (const struct mark *area,
 grub_err_t hibresume_bootbits_overwrite (const struct hibresume_claim *claim,
 					 void (*edit) (char *slot));
 
+/* efi.c: our variable, which is consumed by deleting it; and systemd's.  TAKE
+   deletes, too, but for as long as GRUB runs there is a taken mark in its place.
+   IDENTIFY, for an image that is there, tells it from others and finds out
+   whether it was tried.  REMEMBER writes down that it was.  An error of TAKE,
+   DELETE or REMEMBER means that the firmware has not done it.  */
+void hibresume_efi_read (struct hibresume_claim *claim);
+grub_err_t hibresume_efi_take (const struct hibresume_claim *claim);
+grub_err_t hibresume_efi_delete (void);
+void hibresume_systemd_read (struct hibresume_claim *claim);
+void hibresume_systemd_identify (struct hibresume_claim *claim);
+grub_err_t hibresume_systemd_remember (const struct hibresume_claim *claim);
+
 /* find.c: devices.  The answer is a GRUB device name without brackets, to be
    freed; NULL if there is none, or if more than one fits.  TAG is UUID=... or
    PARTUUID=...; UUID is a filesystem's.  */
@@ -99,12 +132,15 @@ char *hibresume_find_fs (const char *uuid);
 /* Whether the marks A and B name the same swap area, by whatever name.  */
 int hibresume_same_area (const struct mark *a, const struct mark *b);
 
-/* area.c: the image header on DEVICE, where MARK says it is.  RESTORE puts the
-   saved swap signature back and compares what the disk holds afterwards.
+/* area.c: the image header on DEVICE, where MARK says it is.  PAGE is the whole
+   first page of the area, to be freed, or NULL.  RESTORE puts the saved swap
+   signature back and compares what the disk holds afterwards.
    START gives the sector where the area begins; false if its first page is not
    wholly on DISK.  */
 enum image_state hibresume_area_look (const char *device,
 				      const struct mark *mark);
+grub_uint8_t *hibresume_area_page (const char *device,
+				   const struct mark *mark);
 grub_err_t hibresume_area_restore (const char *device,
 				   const struct mark *mark);
 int hibresume_area_start (grub_disk_t disk, const struct mark *mark,

@@ -10,6 +10,7 @@
 #include <grub/mm.h>
 
 #include "hibresume.h"
+#include "mark/efivar-names.h"
 
 static void
 set (const char *name, const char *value)
@@ -19,8 +20,22 @@ set (const char *name, const char *value)
   grub_errno = GRUB_ERR_NONE;
 }
 
-/* What REASON is about: the block, a file, or the image.  The boot bits are
-   called by the name of their area.  To be freed.  */
+/* What the image that MARK names is called; with WHERE, whose word it is.  To
+   be freed.  */
+static char *
+image_name (const struct mark *mark, const char *where)
+{
+  const char *before = where ? where : "", *open = where ? " (" : "";
+  const char *close = where ? ")" : "";
+
+  if (mark->offset)
+    return grub_xasprintf ("%s%s%s+%llu%s", before, open, mark->image,
+			   (unsigned long long) mark->offset, close);
+  return grub_xasprintf ("%s%s%s%s", before, open, mark->image, close);
+}
+
+/* What REASON is about: the block, a variable, a file, or the image.  The boot
+   bits are called by the name of their area.  To be freed.  */
 static char *
 object (const struct hibresume_config *config,
 	const struct hibresume_claim *claim, enum verdict_reason reason)
@@ -35,25 +50,37 @@ object (const struct hibresume_config *config,
     case REASON_CANNOT_CONSUME:
       if (claim->facts.kind == SOURCE_ENV)
 	return grub_strdup (config->env ? config->env : "");
+      if (claim->facts.kind == SOURCE_EFI)
+	return grub_strdup (EFIVAR_MARK);
+      if (claim->facts.kind == SOURCE_SYSTEMD)
+	return grub_strdup (EFIVAR_LOCATION);
       break;
     case REASON_KERNEL_GONE:
-      return grub_strdup (mark->kernel);
+      return grub_strdup (mark->kernel[0] ? mark->kernel : mark->release);
     case REASON_INITRD_GONE:
       return grub_strdup (mark->initrd);
     default:
       break;
     }
-  if (mark->offset)
-    return grub_xasprintf ("%s+%llu", mark->image,
-			   (unsigned long long) mark->offset);
-  return grub_strdup (mark->image);
+  /* Nobody has marked it with our help, so a person may wonder.  */
+  return image_name (mark, claim->facts.kind == SOURCE_SYSTEMD
+		     ? EFIVAR_LOCATION : 0);
+}
+
+static const char *
+reason_text (const struct hibresume_claim *claim, enum verdict_reason reason)
+{
+  if (claim && claim->facts.kind == SOURCE_SYSTEMD
+      && reason == REASON_DAMAGED)
+    return location_error_text (claim->location_error);
+  return verdict_reason_text (reason);
 }
 
 static void
 tell_words (const struct hibresume_config *config,
 	    const struct hibresume_claim *claim, enum verdict_reason reason)
 {
-  const char *text = grub_gettext (verdict_reason_text (reason));
+  const char *text = grub_gettext (reason_text (claim, reason));
   char *about = claim ? object (config, claim, reason) : 0;
   char *words = 0;
 

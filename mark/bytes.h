@@ -49,6 +49,15 @@ static inline uint32_t bytes_crc32(uint32_t crc, const void *bytes, size_t n)
         return crc;
 }
 
+/* N as eight lower-case hexadecimal digits, no NUL. */
+static inline void bytes_format_hex(uint32_t n, char out[8])
+{
+        static const char digits[] = "0123456789abcdef";
+
+        for (int i = 7; i >= 0; i--, n >>= 4)
+                out[i] = digits[n & 15];
+}
+
 /* The ranges may overlap. */
 static inline void bytes_move(char *to, const char *from, size_t n)
 {

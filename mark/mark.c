@@ -209,13 +209,10 @@ static bool (*const takers[])(struct span s, struct mark *m) = {
 
 static void checksum(const char text[MARK_WIDTH], char out[MARK_CRC_LEN])
 {
-        static const char digits[] = "0123456789abcdef";
-        uint32_t crc = 0xffffffffU;
+        uint32_t crc = bytes_crc32(0xffffffffU, text, MARK_STATE_AT);
 
-        crc = bytes_crc32(crc, text, MARK_STATE_AT);
-        crc = ~bytes_crc32(crc, text + STATE_END, CRC_AT - STATE_END);
-        for (int i = MARK_CRC_LEN - 1; i >= 0; i--, crc >>= 4)
-                out[i] = digits[crc & 15];
+        crc = bytes_crc32(crc, text + STATE_END, CRC_AT - STATE_END);
+        bytes_format_hex(~crc, out);
 }
 
 /* ---- parse ---- */

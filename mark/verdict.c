@@ -3,17 +3,16 @@
  */
 #include "verdict.h"
 
+#include "bytes.h"
+
 /* For xgettext; the caller translates. */
 #define N_(text) text
 
-enum source_status source_read_block(const struct envblk *block, struct mark *mark, enum slot_status *slot, size_t *at)
+enum source_status source_read_text(const void *text, size_t n, struct mark *mark)
 {
-        *slot = slot_find(block, at);
-        if (*slot == SLOT_MISSING)
+        if (n == 0)
                 return SOURCE_ABSENT;
-        if (*slot != SLOT_FOUND)
-                return SOURCE_DAMAGED;
-        switch (mark_parse(block->buf + *at, MARK_WIDTH, mark, NULL)) {
+        switch (mark_parse(text, n, mark, NULL)) {
         case MARK_OK:
                 return SOURCE_VALID;
         case MARK_E_VERSION:
@@ -22,6 +21,162 @@ enum source_status source_read_block(const struct envblk *block, struct mark *ma
                 return SOURCE_DAMAGED;
         }
 }
+
+enum source_status source_read_block(const struct envblk *block, struct mark *mark, enum slot_status *slot, size_t *at)
+{
+        *slot = slot_find(block, at);
+        if (*slot == SLOT_MISSING)
+                return SOURCE_ABSENT;
+        if (*slot != SLOT_FOUND)
+                return SOURCE_DAMAGED;
+        return source_read_text(block->buf + *at, MARK_WIDTH, mark);
+}
+
+/* ---- systemd's HibernateLocation ---- */
+
+/* Text in the field of a mark; one that does not fit is no text. */
+struct field {
+        char *text;
+        size_t len, max;
+        bool fits;
+};
+
+static struct field start(char *text, size_t max)
+{
+        struct field field = { text, 0, max, true };
+
+        text[0] = '\0';
+        return field;
+}
+
+static void append(struct field *field, const char *text, size_t len)
+{
+        if (!field->fits || len > field->max - field->len) {
+                field->fits = false;
+                field->len = 0;
+        } else {
+                bytes_move(field->text + field->len, text, len);
+                field->len += len;
+        }
+        field->text[field->len] = '\0';
+}
+
+static void set(char *to, size_t max, const char *text)
+{
+        struct field field = start(to, max);
+
+        append(&field, text, bytes_strlen(text));
+}
+
+enum source_status source_read_location(const void *bytes, size_t n, struct mark *mark, enum location_error *error)
+{
+        enum location_error ignored;
+        struct location location;
+        struct field image;
+
+        error = error ? error : &ignored;
+        *error = LOCATION_OK;
+        if (n == 0)
+                return SOURCE_ABSENT;
+        *error = location_parse(bytes, n, &location);
+        if (*error != LOCATION_OK)
+                return SOURCE_DAMAGED;
+
+        mark->state = MARK_ARMED;
+        mark->empty = false;
+        mark->id[0] = mark->fs_uuid[0] = mark->kernel[0] = mark->initrd[0] = mark->time[0] = '\0';
+        image = start(mark->image, MARK_IMAGE_MAX);
+        append(&image, "UUID=", 5);
+        append(&image, location.uuid, bytes_strlen(location.uuid));
+        mark->offset = location.offset;
+        mark->page_size = LOCATION_PAGE;
+        set(mark->release, MARK_RELEASE_MAX, location.kernel_version);
+        mark->verify = MARK_VERIFY_HEADER;
+        return SOURCE_VALID;
+}
+
+/* What may stand around a kernel's release in the name of a file. */
+struct file_name {
+        const char *before, *after;
+};
+
+/* As 10_linux and 06_hibctl look for them. */
+static const struct file_name kernel_names[] = { { "vmlinuz-", "" }, { "kernel-", "" } };
+static const struct file_name initrd_names[] = {
+        { "initrd.img-", "" }, { "initrd-", ".img" }, { "initrd-", ".gz" }, { "initrd-", "" }, { "initramfs-", ".img" },
+};
+
+struct folder {
+        const char *path; /* of the configured kernel, up to and with its last slash */
+        size_t len;
+        const char *release;
+        enum file_state (*look)(void *data, const char *path);
+        void *data;
+};
+
+static void file_path(char path[MARK_PATH_MAX + 1], const struct folder *folder, const struct file_name *name)
+{
+        struct field field = start(path, MARK_PATH_MAX);
+
+        append(&field, folder->path, folder->len);
+        append(&field, name->before, bytes_strlen(name->before));
+        append(&field, folder->release, bytes_strlen(folder->release));
+        append(&field, name->after, bytes_strlen(name->after));
+}
+
+/* The first of N names that is there; PATH is the first of all if none is. */
+static enum file_state find_file(const struct folder *folder, const struct file_name *names, size_t n,
+                                 char path[MARK_PATH_MAX + 1])
+{
+        for (size_t i = 0; i < n; i++) {
+                file_path(path, folder, &names[i]);
+                if (path[0] != '\0' && folder->look(folder->data, path) == FILE_PRESENT)
+                        return FILE_PRESENT;
+        }
+        file_path(path, folder, &names[0]);
+        return FILE_MISSING;
+}
+
+static size_t folder_len(const char *path)
+{
+        size_t len = bytes_strlen(path);
+
+        while (len > 0 && path[len - 1] != '/')
+                len--;
+        return len;
+}
+
+void source_find_files(struct mark *mark, const struct mark *configured,
+                       enum file_state (*look)(void *data, const char *path), void *data, struct source *facts)
+{
+        struct folder folder = { configured->kernel, folder_len(configured->kernel), mark->release, look, data };
+        bool configured_one = mark->release[0] == '\0';
+
+        set(mark->fs_uuid, MARK_UUID_MAX, configured->fs_uuid);
+        mark->kernel[0] = mark->initrd[0] = '\0';
+        facts->kernel = FILE_MISSING;
+        facts->initrd = FILE_NOT_LOOKED;
+        if (folder.len == 0)
+                return;
+
+        if (configured_one) {
+                set(mark->kernel, MARK_PATH_MAX, configured->kernel);
+                facts->kernel = look(data, mark->kernel);
+        } else
+                facts->kernel =
+                        find_file(&folder, kernel_names, sizeof(kernel_names) / sizeof(kernel_names[0]), mark->kernel);
+        /* A system whose configured kernel needs no initrd has none for the others either. */
+        if (facts->kernel != FILE_PRESENT || configured->initrd[0] == '\0')
+                return;
+        if (configured_one) {
+                set(mark->initrd, MARK_PATH_MAX, configured->initrd);
+                facts->initrd = look(data, mark->initrd);
+        } else
+                facts->initrd =
+                        find_file(&folder, initrd_names, sizeof(initrd_names) / sizeof(initrd_names[0]), mark->initrd);
+}
+
+/* ---- judging ---- */
 
 struct finding {
         enum verdict verdict;
@@ -81,8 +236,9 @@ static struct finding judge_valid(const struct source *s)
         if (s->image == IMAGE_PRESENT)
                 return judge_image(s, true);
         /* A hint excuses only what cannot be seen. Taken and not to be seen: whether the image still is there nobody
-         * knows, so nothing is offered. */
-        if (s->verify == MARK_VERIFY_HINT && s->image != IMAGE_GONE && s->image != IMAGE_FOREIGN)
+         * knows, so nothing is offered. systemd's variable is no mark that somebody made for us: it excuses nothing. */
+        if (s->verify == MARK_VERIFY_HINT && s->kind != SOURCE_SYSTEMD && s->image != IMAGE_GONE &&
+            s->image != IMAGE_FOREIGN)
                 return s->state == MARK_TAKEN ? FINDING(VERDICT_NORMAL, REASON_SPENT, false) : judge_image(s, false);
         return judge_no_image(s);
 }

@@ -13,6 +13,7 @@
 #include <stddef.h>
 
 #include "image.h"
+#include "location.h"
 #include "mark.h"
 
 /* Where a claim about an image comes from, in the order in which the boot loader looks. */
@@ -96,6 +97,20 @@ struct judgement {
 /* The mark in an environment block: whether there is one, and *MARK if the answer is SOURCE_VALID. *SLOT says what was
  * found of the slot, and *AT, after SLOT_FOUND, where its MARK_WIDTH bytes begin. */
 enum source_status source_read_block(const struct envblk *block, struct mark *mark, enum slot_status *slot, size_t *at);
+
+/* The mark in N bytes that are nothing else, as in an EFI variable. No bytes: there is none. */
+enum source_status source_read_text(const void *text, size_t n, struct mark *mark);
+
+/* The N bytes of systemd's HibernateLocation as an armed mark: image, offset, page size and release. What it does not
+ * say is empty. No bytes: there is none. *ERROR (may be NULL) says what is wrong if the answer is SOURCE_DAMAGED. */
+enum source_status source_read_location(const void *bytes, size_t n, struct mark *mark, enum location_error *error);
+
+/* Finds kernel and initrd for a MARK that has only a release: in the folder of CONFIGURED->kernel, under the names that
+ * distributions give them; without a release the configured ones. LOOK says whether CONFIGURED->fs_uuid has a file.
+ * Fills fs_uuid, kernel and initrd of MARK, and kernel and initrd of FACTS. What was not found is named all the same,
+ * so that a person can be told; "" if there is no folder to look in, or no name fits. */
+void source_find_files(struct mark *mark, const struct mark *configured,
+                       enum file_state (*look)(void *data, const char *path), void *data, struct source *facts);
 
 /* Judges N sources, which stand in the order in which they count. */
 void verdict_judge(const struct source *sources, size_t n, struct judgement *out);

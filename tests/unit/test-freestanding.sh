@@ -69,7 +69,7 @@ one() {
                 return
         fi
         # What the test looks at must be there, or an empty list would mean nothing.
-        for symbol in envblk_set mark_parse slot_find image_probe verdict_judge; do
+        for symbol in envblk_set mark_parse slot_find image_probe location_parse verdict_judge; do
                 nm --defined-only "$tmp/all.o" | grep -q " T $symbol\$" || fail "$name: no $symbol in the result"
         done
         echo "ok: $name, $(size -A "$tmp/all.o" | awk '$1 ~ /^\.(text|rodata|data|bss)/ { n += $2 } END { print n }') bytes"

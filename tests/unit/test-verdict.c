@@ -10,7 +10,8 @@
 #include "refmark.h"
 
 #define ANY (-1)
-#define MARKED (-2) /* kind: any that holds a mark */
+#define MARKED (-2) /* kind: any that holds a mark, or is like one */
+#define OURS (-3)   /* kind: any that holds a mark of ours */
 
 #define N_KINDS (SOURCE_CONFIGURED + 1)
 #define N_STATUSES (SOURCE_VALID + 1)
@@ -58,17 +59,23 @@ static const struct row {
           REASON_SPENT },
         { "foreign image", SOURCE_VALID, MARKED, ANY, false, ANY, IMAGE_FOREIGN, ANY, ANY, ANY, VERDICT_NORMAL,
           REASON_FOREIGN },
-        { "taken, cannot be seen", SOURCE_VALID, MARKED, MARK_TAKEN, false, MARK_VERIFY_HINT, IMAGE_NOT_LOOKED, ANY,
-          ANY, ANY, VERDICT_NORMAL, REASON_SPENT },
-        { "taken, cannot be seen", SOURCE_VALID, MARKED, MARK_TAKEN, false, MARK_VERIFY_HINT, IMAGE_NO_DEVICE, ANY, ANY,
+        { "taken, cannot be seen", SOURCE_VALID, OURS, MARK_TAKEN, false, MARK_VERIFY_HINT, IMAGE_NOT_LOOKED, ANY, ANY,
           ANY, VERDICT_NORMAL, REASON_SPENT },
-        { "taken, cannot be seen", SOURCE_VALID, MARKED, MARK_TAKEN, false, MARK_VERIFY_HINT, IMAGE_NOT_READABLE, ANY,
+        { "taken, cannot be seen", SOURCE_VALID, OURS, MARK_TAKEN, false, MARK_VERIFY_HINT, IMAGE_NO_DEVICE, ANY, ANY,
+          ANY, VERDICT_NORMAL, REASON_SPENT },
+        { "taken, cannot be seen", SOURCE_VALID, OURS, MARK_TAKEN, false, MARK_VERIFY_HINT, IMAGE_NOT_READABLE, ANY,
           ANY, ANY, VERDICT_NORMAL, REASON_SPENT },
         { "must see, no device", SOURCE_VALID, MARKED, ANY, false, MARK_VERIFY_HEADER, IMAGE_NO_DEVICE, ANY, ANY, ANY,
           VERDICT_NORMAL, REASON_NO_DEVICE },
         { "must see, not readable", SOURCE_VALID, MARKED, ANY, false, MARK_VERIFY_HEADER, IMAGE_NOT_READABLE, ANY, ANY,
           ANY, VERDICT_NORMAL, REASON_NOT_READABLE },
         { "must see, not looked", SOURCE_VALID, MARKED, ANY, false, MARK_VERIFY_HEADER, IMAGE_NOT_LOOKED, ANY, ANY, ANY,
+          VERDICT_NORMAL, REASON_NOT_READABLE },
+        { "systemd's, no device", SOURCE_VALID, SOURCE_SYSTEMD, ANY, false, ANY, IMAGE_NO_DEVICE, ANY, ANY, ANY,
+          VERDICT_NORMAL, REASON_NO_DEVICE },
+        { "systemd's, not readable", SOURCE_VALID, SOURCE_SYSTEMD, ANY, false, ANY, IMAGE_NOT_READABLE, ANY, ANY, ANY,
+          VERDICT_NORMAL, REASON_NOT_READABLE },
+        { "systemd's, not looked", SOURCE_VALID, SOURCE_SYSTEMD, ANY, false, ANY, IMAGE_NOT_LOOKED, ANY, ANY, ANY,
           VERDICT_NORMAL, REASON_NOT_READABLE },
 
         /* From here on the image is there, or cannot be seen and the armed mark says so. */
@@ -97,7 +104,9 @@ static const struct row *row_of(const struct source *s)
 {
         for (size_t i = 0; i < N_OF(rows); i++) {
                 const struct row *r = &rows[i];
-                bool kind = r->kind == MARKED ? s->kind != SOURCE_CONFIGURED : fits(r->kind, (int)s->kind);
+                bool kind = r->kind == MARKED ? s->kind != SOURCE_CONFIGURED
+                            : r->kind == OURS ? s->kind != SOURCE_CONFIGURED && s->kind != SOURCE_SYSTEMD
+                                              : fits(r->kind, (int)s->kind);
 
                 if (kind && fits(r->status, (int)s->status) && fits(r->state, (int)s->state) &&
                     fits(r->empty, s->empty) && fits(r->verify, (int)s->verify) && fits(r->image, (int)s->image) &&
@@ -165,7 +174,8 @@ static bool may_resume(const struct source *s)
 {
         return s->status == SOURCE_VALID && s->kind != SOURCE_CONFIGURED && s->state == MARK_ARMED && !s->empty &&
                s->writable && s->kernel == FILE_PRESENT && s->initrd != FILE_MISSING &&
-               (s->image == IMAGE_PRESENT || (s->verify == MARK_VERIFY_HINT && cannot_be_seen(s)));
+               (s->image == IMAGE_PRESENT ||
+                (s->verify == MARK_VERIFY_HINT && s->kind != SOURCE_SYSTEMD && cannot_be_seen(s)));
 }
 
 /* Returns what is wrong, or NULL. */
@@ -318,7 +328,7 @@ static void test_marks_are_judged_alike_in_every_store(void **state)
         for (size_t i = 0; i < N_SOURCES; i++) {
                 struct source s = nth_source(i), env = s;
 
-                if (s.kind == SOURCE_CONFIGURED)
+                if (s.kind == SOURCE_CONFIGURED || (s.kind == SOURCE_SYSTEMD && s.verify == MARK_VERIFY_HINT))
                         continue;
                 env.kind = SOURCE_ENV;
                 assert_int_equal(judge(&s, 1).reason, judge(&env, 1).reason);
@@ -369,13 +379,13 @@ static void check_order(const struct source *s, size_t n)
 /* One source for each way to be judged: those that differ in nothing but facts that do not count are the same. */
 static size_t representatives(struct source *out, size_t max, size_t per_row)
 {
-        size_t n = 0, used[2][N_OF(rows)] = { { 0 } };
+        size_t n = 0, used[3][N_OF(rows)] = { { 0 } };
 
         for (size_t i = 0; i < N_SOURCES; i++) {
                 struct source s = nth_source(i);
                 size_t row = (size_t)(row_of(&s) - rows);
 
-                if (used[s.kind == SOURCE_CONFIGURED][row]++ >= per_row)
+                if (used[s.kind == SOURCE_CONFIGURED ? 0 : s.kind == SOURCE_SYSTEMD ? 1 : 2][row]++ >= per_row)
                         continue;
                 assert_true(n < max);
                 out[n++] = s;
@@ -493,7 +503,20 @@ static void test_a_tried_image_stops_the_search(void **state)
 /* The three places that the boot loader asks, side by side. */
 static void test_env_boot_bits_configured(void **state)
 {
-        enum facts { NONE, EMPTY, STALE, READY, TAKEN, SPENT, HINT_SPENT, NO_KERNEL, READ_ONLY, DAMAGED, FUTURE, ORPHAN };
+        enum facts {
+                NONE,
+                EMPTY,
+                STALE,
+                READY,
+                TAKEN,
+                SPENT,
+                HINT_SPENT,
+                NO_KERNEL,
+                READ_ONLY,
+                DAMAGED,
+                FUTURE,
+                ORPHAN
+        };
         static const struct source facts[] = {
                 [NONE] = { .status = SOURCE_ABSENT },
                 [EMPTY] = { .status = SOURCE_VALID, .state = MARK_NONE, .empty = true },
@@ -651,6 +674,182 @@ static void test_read_block(void **state)
         }
 }
 
+/* ---- reading a variable ---- */
+
+static void test_read_text(void **state)
+{
+        struct refmark good = REF_GOOD, future = REF_GOOD, blank = REF_EMPTY;
+        char armed[MARK_WIDTH + 1], next[MARK_WIDTH], empty[MARK_WIDTH];
+        struct mark m;
+
+        (void)state;
+        future.magic = "hib2";
+        ref_write(&good, armed);
+        armed[MARK_WIDTH] = '\0';
+        ref_write(&future, next);
+        ref_write(&blank, empty);
+        assert_int_equal(source_read_text(armed, MARK_WIDTH, &m), SOURCE_VALID);
+        assert_int_equal(m.state, MARK_ARMED);
+        assert_string_equal(m.id, good.field[REF_ID]);
+        assert_int_equal(source_read_text(empty, MARK_WIDTH, &m), SOURCE_VALID);
+        assert_true(m.empty);
+        assert_int_equal(source_read_text(next, MARK_WIDTH, &m), SOURCE_FUTURE);
+        assert_int_equal(source_read_text(NULL, 0, &m), SOURCE_ABSENT);
+        assert_int_equal(source_read_text(armed, MARK_WIDTH + 1, &m), SOURCE_DAMAGED);
+        for (size_t n = 1; n < MARK_WIDTH; n++)
+                assert_int_equal(source_read_text(armed, n, &m), SOURCE_DAMAGED);
+        armed[200] ^= 1;
+        assert_int_equal(source_read_text(armed, MARK_WIDTH, &m), SOURCE_DAMAGED);
+}
+
+/* ASCII as UTF-16LE. */
+static size_t widen(const char *text, uint8_t *to)
+{
+        size_t n = 0;
+
+        for (; *text; text++) {
+                to[n++] = (uint8_t)*text;
+                to[n++] = 0;
+        }
+        return n;
+}
+
+#define LOCATION_UUID "0a1b2c3d-1111-2222-3333-444455556666"
+
+static void test_read_location(void **state)
+{
+        enum location_error e = LOCATION_E_SIZE;
+        uint8_t wide[400];
+        struct mark m;
+        size_t n;
+
+        (void)state;
+        memset(&m, 0x55, sizeof(m));
+        n = widen("{\"uuid\":\"" LOCATION_UUID "\",\"offset\":7,\"kernelVersion\":\"6.1.0\"}", wide);
+        assert_int_equal(source_read_location(wide, n, &m, &e), SOURCE_VALID);
+        assert_int_equal(e, LOCATION_OK);
+        assert_int_equal(m.state, MARK_ARMED);
+        assert_false(m.empty);
+        assert_string_equal(m.image, "UUID=" LOCATION_UUID);
+        assert_int_equal(m.offset, 7);
+        assert_int_equal(m.page_size, 4096);
+        assert_string_equal(m.release, "6.1.0");
+        assert_int_equal(m.verify, MARK_VERIFY_HEADER);
+        assert_string_equal(m.id, "");
+        assert_string_equal(m.time, "");
+        assert_string_equal(m.fs_uuid, "");
+        assert_string_equal(m.kernel, "");
+        assert_string_equal(m.initrd, "");
+
+        assert_int_equal(source_read_location(wide, n - 2, &m, &e), SOURCE_DAMAGED);
+        assert_int_equal(e, LOCATION_E_SYNTAX);
+        assert_int_equal(source_read_location(wide, n - 1, &m, NULL), SOURCE_DAMAGED);
+        assert_int_equal(source_read_location(NULL, 0, &m, &e), SOURCE_ABSENT);
+        assert_int_equal(e, LOCATION_OK);
+
+        n = widen("{\"uuid\":\"" LOCATION_UUID "\",\"offset\":17592186044415}", wide);
+        assert_int_equal(source_read_location(wide, n, &m, NULL), SOURCE_VALID);
+        assert_int_equal(mark_image_start(&m), 17592186044415ULL * 4096);
+        assert_string_equal(m.release, "");
+}
+
+/* ---- finding the files of a release ---- */
+
+/* What was asked for, and what is there, both with a space around each. */
+struct files {
+        const char *there;
+        char asked[4096];
+};
+
+static enum file_state look(void *data, const char *path)
+{
+        struct files *files = data;
+        char word[MARK_PATH_MAX + 3];
+
+        assert_int_equal(path[0], '/');
+        snprintf(word, sizeof(word), " %s ", path);
+        strncat(files->asked, word, sizeof(files->asked) - strlen(files->asked) - 1);
+        return strstr(files->there, word) ? FILE_PRESENT : FILE_MISSING;
+}
+
+static void test_find_files(void **state)
+{
+        static const struct {
+                const char *what, *release, *configured_kernel, *configured_initrd, *there;
+                const char *kernel, *initrd;
+                enum file_state kernel_state, initrd_state;
+        } all[] = {
+                { "Debian", "6.1", "/boot/vmlinuz-6.5", "/boot/initrd.img-6.5",
+                  " /boot/vmlinuz-6.5  /boot/vmlinuz-6.1  /boot/initrd.img-6.5  /boot/initrd.img-6.1 ",
+                  "/boot/vmlinuz-6.1", "/boot/initrd.img-6.1", FILE_PRESENT, FILE_PRESENT },
+                { "Fedora", "6.1", "/vmlinuz-6.5", "/initramfs-6.5.img", " /vmlinuz-6.1  /initramfs-6.1.img ",
+                  "/vmlinuz-6.1", "/initramfs-6.1.img", FILE_PRESENT, FILE_PRESENT },
+                { "SUSE", "6.1", "/boot/vmlinuz-6.5", "/boot/initrd-6.5", " /boot/vmlinuz-6.1  /boot/initrd-6.1 ",
+                  "/boot/vmlinuz-6.1", "/boot/initrd-6.1", FILE_PRESENT, FILE_PRESENT },
+                { "Gentoo", "6.1", "/kernel-6.5", "/x", " /kernel-6.1  /initrd-6.1.gz ", "/kernel-6.1",
+                  "/initrd-6.1.gz", FILE_PRESENT, FILE_PRESENT },
+                { "the first name counts", "6.1", "/vmlinuz-6.5", "/x",
+                  " /vmlinuz-6.1  /kernel-6.1  /initrd-6.1.img  /initrd-6.1 ", "/vmlinuz-6.1", "/initrd-6.1.img",
+                  FILE_PRESENT, FILE_PRESENT },
+                { "kernel gone", "6.1", "/boot/vmlinuz-6.5", "/boot/initrd.img-6.5",
+                  " /boot/vmlinuz-6.5  /boot/initrd.img-6.1 ", "/boot/vmlinuz-6.1", "", FILE_MISSING, FILE_NOT_LOOKED },
+                { "initrd gone", "6.1", "/boot/vmlinuz-6.5", "/boot/initrd.img-6.5",
+                  " /boot/vmlinuz-6.1  /boot/initrd.img-6.5 ", "/boot/vmlinuz-6.1", "/boot/initrd.img-6.1",
+                  FILE_PRESENT, FILE_MISSING },
+                { "a system without initrds", "6.1", "/boot/vmlinuz-6.5", "", " /boot/vmlinuz-6.1 ",
+                  "/boot/vmlinuz-6.1", "", FILE_PRESENT, FILE_NOT_LOOKED },
+                { "another folder", "6.1", "/a/b/vmlinuz", "/c/initrd", " /a/b/vmlinuz-6.1  /a/b/initrd-6.1 ",
+                  "/a/b/vmlinuz-6.1", "/a/b/initrd-6.1", FILE_PRESENT, FILE_PRESENT },
+                { "no release", "", "/boot/vmlinuz-6.5", "/boot/initrd.img-6.5",
+                  " /boot/vmlinuz-6.5  /boot/initrd.img-6.5 ", "/boot/vmlinuz-6.5", "/boot/initrd.img-6.5",
+                  FILE_PRESENT, FILE_PRESENT },
+                { "no release, kernel gone", "", "/boot/vmlinuz-6.5", "/boot/initrd.img-6.5", "", "/boot/vmlinuz-6.5",
+                  "", FILE_MISSING, FILE_NOT_LOOKED },
+                { "no release, initrd gone", "", "/boot/vmlinuz-6.5", "/boot/initrd.img-6.5", " /boot/vmlinuz-6.5 ",
+                  "/boot/vmlinuz-6.5", "/boot/initrd.img-6.5", FILE_PRESENT, FILE_MISSING },
+                { "nothing configured", "6.1", "", "", " /vmlinuz-6.1 ", "", "", FILE_MISSING, FILE_NOT_LOOKED },
+                { "nothing at all", "", "", "", "", "", "", FILE_MISSING, FILE_NOT_LOOKED },
+        };
+
+        (void)state;
+        for (size_t i = 0; i < N_OF(all); i++) {
+                struct mark m, configured = { .fs_uuid = "1234-ABCD" };
+                struct source facts = { .kind = SOURCE_SYSTEMD };
+                struct files files = { .there = all[i].there };
+
+                memset(&m, 0x55, sizeof(m));
+                strcpy(m.release, all[i].release);
+                strcpy(configured.kernel, all[i].configured_kernel);
+                strcpy(configured.initrd, all[i].configured_initrd);
+                source_find_files(&m, &configured, look, &files, &facts);
+                if (strcmp(m.kernel, all[i].kernel) != 0 || strcmp(m.initrd, all[i].initrd) != 0 ||
+                    facts.kernel != all[i].kernel_state || facts.initrd != all[i].initrd_state)
+                        fail_row("%s: %s (%d), %s (%d)", all[i].what, m.kernel, facts.kernel, m.initrd, facts.initrd);
+                assert_string_equal(m.fs_uuid, "1234-ABCD");
+        }
+}
+
+/* A folder so long that some names fit and others do not: no name is cut. */
+static void test_long_paths(void **state)
+{
+        (void)state;
+        for (size_t len = 1; len < MARK_PATH_MAX; len++) {
+                struct mark m = { .release = "6.1" }, configured = { .kernel = "/", .initrd = "/x" };
+                struct source facts = { .kind = SOURCE_SYSTEMD };
+                struct files files = { .there = "" };
+                size_t room = MARK_PATH_MAX - len;
+
+                memset(configured.kernel, 'd', len);
+                configured.kernel[0] = configured.kernel[len - 1] = '/';
+                strcpy(configured.kernel + len, "x");
+                source_find_files(&m, &configured, look, &files, &facts);
+                assert_int_equal(facts.kernel, FILE_MISSING);
+                assert_int_equal(strlen(m.kernel), room >= strlen("vmlinuz-6.1") ? len + strlen("vmlinuz-6.1") : 0);
+                assert_int_equal(strstr(files.asked, "vmlinuz-6.1 ") != NULL, room >= strlen("vmlinuz-6.1"));
+                assert_int_equal(strstr(files.asked, "kernel-6.1 ") != NULL, room >= strlen("kernel-6.1"));
+        }
+}
+
 /* ---- words ---- */
 
 static void test_names(void **state)
@@ -716,6 +915,10 @@ int main(void)
                 cmocka_unit_test(test_a_tried_image_stops_the_search),
                 cmocka_unit_test(test_env_boot_bits_configured),
                 cmocka_unit_test(test_read_block),
+                cmocka_unit_test(test_read_text),
+                cmocka_unit_test(test_read_location),
+                cmocka_unit_test(test_find_files),
+                cmocka_unit_test(test_long_paths),
                 cmocka_unit_test(test_names),
                 cmocka_unit_test(test_texts),
         };
