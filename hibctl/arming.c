@@ -78,19 +78,72 @@ int arming_make_mark(const struct target_wish *wish, struct mark *mark, char tex
         return EXIT_DONE;
 }
 
-/* Another system on this machine may share the block, and sleep: its mark is not ours to overwrite. */
-int arming_check_other(const struct reading *reading, const struct mark *mark)
+bool arming_holds_other(const struct reading *reading, const struct mark *mark)
 {
         const struct mark *other = &reading->mark;
 
-        if (reading->status != SOURCE_VALID || other->empty || target_same_area(other, mark) ||
-            target_look_at_image(other, NULL, NULL) != IMAGE_PRESENT)
+        return reading->status == SOURCE_VALID && !other->empty && !target_same_area(other, mark) &&
+               target_look_at_image(other, NULL, NULL) == IMAGE_PRESENT;
+}
+
+/* Another system on this machine may share the block, and sleep: its mark is not ours to overwrite. */
+int arming_check_other(const struct reading *reading, const struct mark *mark)
+{
+        if (!arming_holds_other(reading, mark))
                 return EXIT_DONE;
         return refuse(
                 _("%s: another hibernated session is marked there, and its image is on %s; resume that, or give it "
                   "up with 'hibctl cancel --discard-image'"),
-                reading->place, other->image);
+                reading->place, reading->mark.image);
 }
+
+/* ---- older marks ---- */
+
+bool arming_comes_first(const struct reading *reading, const struct mark *mark)
+{
+        const struct mark *older = &reading->mark;
+
+        return reading->status == SOURCE_VALID && !older->empty && older->state != MARK_NONE &&
+               target_same_area(older, mark);
+}
+
+/* With the store open. */
+static int clear_one(const struct store *store, const struct mark *mark)
+{
+        _cleanup_reading_ struct reading reading = { 0 };
+        char empty[MARK_WIDTH];
+        int r;
+
+        store->read(&reading);
+        if (!arming_comes_first(&reading, mark))
+                return EXIT_DONE;
+        mark_format_empty(empty);
+        r = store->write(empty);
+        if (r == EXIT_DONE)
+                say_step(_("%s: cleared an older mark, which GRUB would have found first"), reading.place);
+        else
+                say_error(_("%s: an older mark there, which GRUB would find first, could not be cleared; 'hibctl "
+                            "cancel' does that when it can be written to"),
+                          reading.place);
+        return r;
+}
+
+int arming_clear_older(const struct store *store, const struct mark *mark, bool env_is_open)
+{
+        struct whereabouts where = { .area = mark };
+        int r = EXIT_DONE;
+
+        if (store != &store_env && env_is_open)
+                r = clear_one(&store_env, mark);
+        if (r == EXIT_DONE && store == &store_efi) {
+                store_bootbits.open(&where, /* for_writing= */ true);
+                r = clear_one(&store_bootbits, mark);
+                store_bootbits.close();
+        }
+        return r;
+}
+
+/* ---- GRUB ---- */
 
 int arming_check_grub(const char *prefix, struct grub_request *asked)
 {
@@ -121,6 +174,16 @@ bool arming_module_is_missing(const char *prefix, char **folder)
                         return true;
                 free(*folder);
                 *folder = NULL;
+        }
+        return false;
+}
+
+bool arming_has_module(const char *prefix)
+{
+        for (size_t i = 0; i < N_GRUB_PLATFORMS; i++) {
+                _cleanup_free_ char *path = xasprintf("%s/%s/%s", prefix, grub_platforms[i], GRUB_MODULE_NAME);
+                if (access(path, F_OK) == 0)
+                        return true;
         }
         return false;
 }

@@ -35,12 +35,25 @@ int arming_make_mark(const struct target_wish *wish, struct mark *mark, char tex
 /* Refuses if READING holds the mark of another session whose image is there. */
 int arming_check_other(const struct reading *reading, const struct mark *mark);
 
+/* Whether it does. Says nothing. */
+bool arming_holds_other(const struct reading *reading, const struct mark *mark);
+
+/* Whether READING holds an older mark for the area of MARK: if GRUB looks there first, it counts. Says nothing. */
+bool arming_comes_first(const struct reading *reading, const struct mark *mark);
+
+/* With MARK written to STORE: clears older marks for the same area where GRUB would look first. The environment block
+ * only if store_env is open. */
+int arming_clear_older(const struct store *store, const struct mark *mark, bool env_is_open);
+
 /* Refuses if grub.cfg in the folder PREFIX does not look for a mark: it would do nothing. */
 int arming_check_grub(const char *prefix, struct grub_request *asked);
 
 /* Whether GRUB in the folder PREFIX lacks its module for a platform that it is installed for: then it does not look
  * into boot bits. *FOLDER, which the caller frees, is that platform's. Says nothing. */
 bool arming_module_is_missing(const char *prefix, char **folder);
+
+/* Whether GRUB in the folder PREFIX has its module for one platform at least. Says nothing. */
+bool arming_has_module(const char *prefix);
 
 /* Whether the device that grub.cfg names is the swap area of MARK: then GRUB looks into its boot bits. Says nothing. */
 bool arming_grub_knows_area(const struct grub_request *asked, const struct mark *mark);

@@ -5,6 +5,7 @@
  */
 #include "config.h"
 
+#include "bootnext.h"
 #include "command.h"
 #include "globals.h"
 #include "json.h"
@@ -12,10 +13,11 @@
 #include "remount.h"
 #include "situation.h"
 
-enum { OPTION_DISCARD = 256 };
+enum { OPTION_DISCARD = 256, OPTION_LOCATION };
 
 static const struct option cancel_options[] = {
         { "discard-image", no_argument, NULL, OPTION_DISCARD },
+        { "hibernate-location", no_argument, NULL, OPTION_LOCATION },
         { "help", no_argument, NULL, 'h' },
         { 0 },
 };
@@ -123,12 +125,45 @@ static int discard_image(const struct situation *s)
         return r;
 }
 
-/* --discard-image */
-static bool discard;
+/* Of two results the one that tells more: an error, else that something was done. */
+static int both(int a, int b)
+{
+        if (a == EXIT_NOTHING || (a == EXIT_DONE && b != EXIT_NOTHING))
+                return b;
+        return a;
+}
+
+/* --discard-image, --hibernate-location */
+static bool discard, location;
+
+/* What the boot loader and we have put into variables beside the mark. LIVE: systemd's variable goes on naming an image
+ * that is there; then that a try was made is not forgotten, or there would be a second one. */
+static int clear_variables(const struct situation *s, bool live)
+{
+        int r = bootnext_restore();
+
+        return live ? r : both(r, systemd_forget_try(&s->systemd));
+}
+
+static int cancel_systemd(const struct situation *s, bool discarded)
+{
+        int r = location ? systemd_delete() : EXIT_NOTHING;
+        bool live = situation_systemd_is_live(s) && !discarded;
+
+        if (r == EXIT_DONE)
+                say(_("deleted systemd's HibernateLocation"));
+        else if (r == EXIT_NOTHING && location)
+                say(_("there is no HibernateLocation to delete"));
+        else if (r == EXIT_NOTHING && live)
+                say(_("systemd's HibernateLocation still names the image on %s; 'hibctl cancel --hibernate-location' "
+                      "deletes it"),
+                    s->systemd.mark.image);
+        return both(r, clear_variables(s, live && r != EXIT_DONE));
+}
 
 static int cancel_mark(const struct situation *s, struct outcome *outcome)
 {
-        int r, image = EXIT_NOTHING;
+        int r, image = EXIT_NOTHING, variables;
 
         *outcome = (struct outcome){ .what = "cancelled", .was = s->judgement.reason };
         /* The image first: if that fails, the mark still tells of it. */
@@ -138,13 +173,23 @@ static int cancel_mark(const struct situation *s, struct outcome *outcome)
                         return image;
         }
         r = clear(s, is_marked);
+        if (s->sources[AT_EFI].status == SOURCE_UNREADABLE)
+                r = fail(_("%s: it cannot be read, so whether it holds a mark cannot be told: %s"),
+                         s->readings[AT_EFI].place,
+                         s->readings[AT_EFI].why_not_writable ? s->readings[AT_EFI].why_not_writable
+                                                              : _("the firmware or the kernel fails; reboot"));
+        variables = cancel_systemd(s, image == EXIT_DONE);
         outcome->done = r == EXIT_DONE;
         if (r == EXIT_NOTHING) {
-                outcome->words = image == EXIT_DONE ? NULL : _("nothing is marked");
-                return image;
+                r = both(image, variables);
+                outcome->words = r == EXIT_NOTHING ? _("nothing is marked") : NULL;
+                return r;
         }
-        outcome->words = _("cancelled: the next power-on boots normally");
-        return r;
+        if (!situation_systemd_is_live(s) || location || image == EXIT_DONE)
+                outcome->words = _("cancelled: the next power-on boots normally");
+        else
+                outcome->words = _("cancelled");
+        return both(r, variables);
 }
 
 /* Of the marks alone in which WHICH finds something, by what can be seen from here. */
@@ -163,11 +208,23 @@ static enum verdict_reason what_it_was(const struct situation *s, bool (*which)(
         return judgement.reason;
 }
 
+/* A mark stays that may yet be resumed: then BootNext stays, too. */
+static bool is_still_armed(const struct situation *s)
+{
+        for (size_t i = 0; i < N_STORES; i++)
+                if (is_marked(s, i) && s->readings[i].status == SOURCE_VALID &&
+                    s->readings[i].mark.state == MARK_ARMED && !situation_is_spent(s, i))
+                        return true;
+        return false;
+}
+
 static int settle_mark(const struct situation *s, struct outcome *outcome)
 {
-        int r = clear(s, situation_is_spent);
+        int r = clear(s, situation_is_spent), variables = EXIT_NOTHING;
 
         *outcome = (struct outcome){ .what = "cleared", .done = r != EXIT_NOTHING };
+        if (!is_still_armed(s))
+                variables = clear_variables(s, situation_systemd_is_live(s));
         outcome->was = what_it_was(s, outcome->done ? situation_is_spent : is_marked);
         if (is_any_marked(s)) {
                 outcome->words = outcome->done ? _("cleared")
@@ -176,7 +233,7 @@ static int settle_mark(const struct situation *s, struct outcome *outcome)
                                          : _("left alone");
                 outcome->reason = _(verdict_reason_text(outcome->was));
         }
-        return r;
+        return both(r, variables);
 }
 
 /* With the lock. */
@@ -205,6 +262,9 @@ static int run_cancel(int argc, char *argv[])
                 switch (c) {
                 case OPTION_DISCARD:
                         discard = true;
+                        break;
+                case OPTION_LOCATION:
+                        location = true;
                         break;
                 case 'h':
                         print_command_help(&command_cancel);
@@ -259,10 +319,11 @@ static int run_settle(int argc, char *argv[])
 
 const struct command command_cancel = {
         .name = "cancel",
-        .arguments = "[--discard-image]",
+        .arguments = "[--discard-image] [--hibernate-location]",
         .summary = N_("disarm: the next power-on boots normally"),
-        .options = N_("      --discard-image  also put the swap signature back, so that the image is gone\n"
-                      "  -h, --help           show this help\n"),
+        .options = N_("      --discard-image       also put the swap signature back, so that the image is gone\n"
+                      "      --hibernate-location  also delete systemd's EFI variable of that name\n"
+                      "  -h, --help                show this help\n"),
         .run = run_cancel,
 };
 

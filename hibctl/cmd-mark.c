@@ -8,18 +8,23 @@
 #include <string.h>
 
 #include "arming.h"
+#include "bootnext.h"
+#include "choice.h"
 #include "command.h"
 #include "globals.h"
 #include "json.h"
 #include "plan.h"
+#include "settings.h"
+#include "store-efi.h"
 #include "store-env.h"
 
-enum { OPTION_STORE = 256, OPTION_PLAN };
+enum { OPTION_STORE = 256, OPTION_PLAN, OPTION_BOOT_NEXT };
 
 static const struct option options[] = {
         WISH_OPTIONS,
         { "store", required_argument, NULL, OPTION_STORE },
         { "plan", required_argument, NULL, OPTION_PLAN },
+        { "boot-next", no_argument, NULL, OPTION_BOOT_NEXT },
         { "dry-run", no_argument, NULL, 'n' },
         { "help", no_argument, NULL, 'h' },
         { 0 },
@@ -30,21 +35,25 @@ struct request {
         const char *plan;          /* file; NULL in the running system */
         const struct store *store; /* the only one to use; NULL: choose */
         bool dry_run;
+        bool boot_next; /* asked for on the command line */
+        struct settings settings;
 };
 
 /* What came of it. */
 struct outcome {
         struct mark mark;
         const struct store *store;
+        struct json_object *considered; /* owned until it is printed */
 };
 
-static int print_result(const struct request *request, const struct outcome *outcome)
+static int print_result(const struct request *request, struct outcome *outcome)
 {
         struct json_object *o = json_object_new_object();
 
         json_object_object_add(o, "armed", json_object_new_boolean(!request->dry_run));
         json_object_object_add(o, "dry_run", json_object_new_boolean(request->dry_run));
         add_text(o, "store", outcome->store->name);
+        json_object_object_add(o, "considered", outcome->considered);
         add_mark(o, &outcome->mark);
         return print_json(o);
 }
@@ -68,28 +77,77 @@ static int explain_store(const struct store *store, const struct reading *readin
 {
         if (!reading->place)
                 return no_store(_("there is no place for a mark in the store '%s'"), store->name);
+        if (reading->why_not_writable && store == &store_efi)
+                return no_store(_("%s: no mark can be written there: %s"), reading->place, reading->why_not_writable);
         if (!reading->writable)
                 return no_store(_("%s: GRUB could not consume a mark there: %s"), reading->place,
                                 reading->why_not_writable);
         if (store == &store_env && reading->slot != SLOT_FOUND)
                 return no_store(_("%s: there is no usable slot for a mark; run 'hibctl setup' to reserve it"),
                                 reading->place);
-        say(_("the mark would go to the slot in %s: GRUB can read and consume it there"), reading->place);
+        if (store == &store_efi)
+                say(_("the mark would go to the %s: GRUB can read and delete it"), reading->place);
+        else
+                say(_("the mark would go to the slot in %s: GRUB can read and consume it there"), reading->place);
         return EXIT_DONE;
 }
 
-/* With the store open. */
-static int put(const struct request *request, const struct store *store, const struct mark *mark,
-               const char text[MARK_WIDTH])
-{
-        _cleanup_reading_ struct reading reading = { 0 };
-        int r = store->read(&reading);
+static struct {
+        bool wanted, tried;
+        int result; /* of bootnext_set, if it was tried */
+} boot_next;
 
-        if (r == EXIT_DONE)
-                r = arming_check_other(&reading, mark);
+/* Before anything else: whether it can be set. What only the settings ask for is left out where it cannot. */
+static int check_boot_next(const struct request *request)
+{
+        const char *why;
+
+        if (!request->boot_next && !request->settings.boot_next)
+                return EXIT_DONE;
+        if (request->plan && uefi_access() == UEFI_NOT_MOUNTED)
+                uefi_mount(); /* in a save kernel nobody else does; the next line says if it failed */
+        why = bootnext_why_not();
+        if (why && request->boot_next)
+                return fail(_("BootNext: it cannot be set: %s; leave --boot-next out"), why);
+        if (why)
+                say_step(_("BootNext: it is not set: %s"), why);
+        boot_next.wanted = !why;
+        return EXIT_DONE;
+}
+
+/* Before the mark: cut off between the two, a BootNext without a mark is harmless, and a mark that another system is
+ * started on top of is not. Once for all stores that are tried. */
+static int set_boot_next(void)
+{
+        if (boot_next.wanted && !boot_next.tried) {
+                boot_next.tried = true;
+                boot_next.result = bootnext_set();
+        }
+        return boot_next.result == EXIT_NOTHING ? EXIT_DONE : boot_next.result;
+}
+
+/* Then no other store need be tried. */
+static bool boot_next_failed(void)
+{
+        return boot_next.result != EXIT_DONE && boot_next.result != EXIT_NOTHING;
+}
+
+static int write_mark(const struct store *store, const char text[MARK_WIDTH])
+{
+        int r = set_boot_next();
+
+        return r == EXIT_DONE ? store->write(text) : r;
+}
+
+/* With the store open, and READING read from it. */
+static int put(const struct request *request, const struct store *store, const struct reading *reading,
+               const struct mark *mark, const char text[MARK_WIDTH])
+{
+        int r = arming_check_other(reading, mark);
+
         if (r != EXIT_DONE)
                 return r;
-        return request->dry_run ? explain_store(store, &reading) : store->write(text);
+        return request->dry_run ? explain_store(store, reading) : write_mark(store, text);
 }
 
 /* Opens the store for this one mark. */
@@ -97,50 +155,145 @@ static int put_in(const struct request *request, const struct store *store, cons
                   const struct mark *mark, const char text[MARK_WIDTH])
 {
         int r = store->open(where, /* for_writing= */ !request->dry_run), closed;
+        _cleanup_reading_ struct reading reading = { 0 };
 
         if (r == EXIT_DONE)
-                r = put(request, store, mark, text);
+                r = store->read(&reading);
+        if (r == EXIT_DONE)
+                r = put(request, store, &reading, mark, text);
         closed = store->close();
         return r == EXIT_DONE ? closed : r;
 }
 
+/* The mark is in STORE, but another one would be found before it: then there is none. */
+static int take_back(const struct store *store, const struct whereabouts *where, int result)
+{
+        char empty[MARK_WIDTH];
+
+        mark_format_empty(empty);
+        if (store->open(where, /* for_writing= */ true) == EXIT_DONE)
+                store->write(empty);
+        store->close();
+        return result;
+}
+
+static int clear_older(const struct request *request, const struct store *store, const struct whereabouts *where,
+                       const struct mark *mark, bool env_is_open)
+{
+        int r = request->dry_run ? EXIT_DONE : arming_clear_older(store, mark, env_is_open);
+
+        return r == EXIT_DONE ? r : take_back(store, where, r);
+}
+
 /* ---- in the running system ---- */
 
-/* With store_env open, as it is while the kernel is looked for: they may be on the same filesystem, mounted for this
- * moment. */
-static int mark_here(const struct request *request, struct outcome *outcome)
-{
-        struct whereabouts where = { .area = &outcome->mark };
+/* What is known when the stores are looked at. store_env is open, as it is while the kernel is looked for: they may be
+ * on the same filesystem, mounted for this moment. */
+struct here {
+        const struct request *request;
+        struct outcome *outcome;
+        struct reading env;
+        int env_result; /* of reading it: what was wrong has been said */
         struct grub_request asked;
-        _cleanup_free_ char *folder = NULL;
         char text[MARK_WIDTH];
-        int r = arming_make_mark(&request->wish, &outcome->mark, text);
+};
 
-        if (r == EXIT_DONE)
-                r = arming_check_grub(store_env_bootfs()->prefix, &asked);
-        if (r != EXIT_DONE)
-                return r;
-        if (outcome->store == &store_env)
-                return put(request, &store_env, &outcome->mark, text);
-        if (arming_module_is_missing(store_env_bootfs()->prefix, &folder))
+static int put_here(struct here *here, const struct store *store)
+{
+        const struct mark *mark = &here->outcome->mark;
+        struct whereabouts where = { .area = mark };
+        int r;
+
+        here->outcome->store = store;
+        if (store == &store_env)
+                return here->env_result == EXIT_DONE ? put(here->request, store, &here->env, mark, here->text)
+                                                     : here->env_result;
+        r = put_in(here->request, store, &where, mark, here->text);
+        return r == EXIT_DONE ? clear_older(here->request, store, &where, mark, /* env_is_open= */ true) : r;
+}
+
+/* --store: says more exactly than the choice what is missing. */
+static int put_in_wished(struct here *here)
+{
+        const char *prefix = store_env_bootfs()->prefix;
+        const struct store *store = here->request->store;
+        _cleanup_free_ char *folder = NULL, *why = NULL;
+
+        if (store == &store_efi) {
+                why = efi_why_no_mark(prefix);
+                if (why)
+                        return no_store(_("no mark in an EFI variable: %s"), why);
+        }
+        if (store == &store_bootbits && arming_module_is_missing(prefix, &folder))
                 return no_store(
                         _("%s: GRUB's module is not there, so GRUB would not look into boot bits; run 'hibctl setup'"),
                         folder);
-        if (!arming_grub_knows_area(&asked, &outcome->mark))
+        if (store == &store_bootbits && !arming_grub_knows_area(&here->asked, &here->outcome->mark))
                 return no_store(
                         _("%s: grub.cfg does not name this swap area as the resume device, so GRUB would not look "
                           "into its boot bits; set GRUB_HIBCTL_RESUME in /etc/default/grub and run update-grub"),
-                        outcome->mark.image);
-        return put_in(request, outcome->store, &where, &outcome->mark, text);
+                        here->outcome->mark.image);
+        return put_here(here, store);
+}
+
+/* The first that takes it. */
+static int put_in_best(struct here *here, const struct choice *choice)
+{
+        int r = EXIT_NO_STORE;
+        bool tried = false;
+
+        for (size_t i = 0; i < choice->n && r != EXIT_DONE && !boot_next_failed(); i++)
+                if (choice->candidates[i].usable) {
+                        tried = true;
+                        r = put_here(here, choice->candidates[i].store);
+                }
+        if (tried)
+                return r;
+        if (!here->request->dry_run) /* which has said it */
+                choice_complain(choice);
+        for (size_t i = 0; i < choice->n; i++)
+                if (choice->candidates[i].store == &store_env)
+                        return put_here(here, &store_env); /* it has words of its own */
+        return no_store(_("none of the stores that hibctl.conf names (Store=) takes a mark; 'hibctl mark --dry-run' "
+                          "says why"));
+}
+
+static int choose_and_put(struct here *here)
+{
+        _cleanup_choice_ struct choice choice = { .n = 0 };
+
+        choice_make(&choice, &here->request->settings, &here->outcome->mark, &here->env, &here->asked);
+        here->outcome->considered = choice_json(&choice);
+        if (here->request->dry_run)
+                choice_explain(&choice);
+        return put_in_best(here, &choice);
+}
+
+static int mark_here(const struct request *request, struct outcome *outcome)
+{
+        struct here here = { .request = request, .outcome = outcome };
+        int r = arming_make_mark(&request->wish, &outcome->mark, here.text);
+
+        if (r == EXIT_DONE)
+                r = arming_check_grub(store_env_bootfs()->prefix, &here.asked);
+        if (r != EXIT_DONE)
+                return r;
+        here.env_result = store_env.read(&here.env);
+        /* A session that is marked there would be resumed first, wherever this mark is. */
+        r = arming_check_other(&here.env, &outcome->mark);
+        if (r == EXIT_DONE)
+                r = request->store ? put_in_wished(&here) : choose_and_put(&here);
+        reading_free(&here.env);
+        return r;
 }
 
 static int arm_here(const struct request *request, struct outcome *outcome)
 {
         struct whereabouts where = { 0 };
+        bool for_writing = !request->dry_run && (!request->store || request->store == &store_env);
         int r, closed;
 
-        outcome->store = request->store ? request->store : &store_env;
-        r = store_env.open(&where, /* for_writing= */ !request->dry_run && outcome->store == &store_env);
+        r = store_env.open(&where, for_writing);
         if (r == EXIT_DONE)
                 r = mark_here(request, outcome);
         closed = store_env.close();
@@ -171,11 +324,68 @@ static int refuse_bootbits(const struct whereabouts *where)
         return r;
 }
 
-/* The boot filesystem if it is not the sleeping system's, else the boot bits, which are nobody's. */
+/* Takes note of it for --json: WHY is translated, or NULL for a store that took the mark. */
+static void consider(struct outcome *outcome, const struct store *store, bool usable, const char *why)
+{
+        struct json_object *o = json_object_new_object();
+
+        add_text(o, "store", store->name);
+        json_object_object_add(o, "usable", json_object_new_boolean(usable));
+        add_text(o, "why", why);
+        json_object_array_add(outcome->considered, o);
+}
+
+static int put_by_plan(const struct request *request, const struct store *store, const struct plan *plan,
+                       struct outcome *outcome)
+{
+        struct whereabouts where = { .plan = plan, .area = &plan->mark };
+        int r;
+
+        outcome->store = store;
+        r = put_in(request, store, &where, &plan->mark, plan->text);
+        if (r == EXIT_DONE)
+                r = clear_older(request, store, &where, &plan->mark, /* env_is_open= */ false);
+        consider(outcome, store, r == EXIT_DONE,
+                 r == EXIT_DONE ? _("it takes the mark") : _("it did not take the mark"));
+        return r;
+}
+
+static int efi_by_plan(const struct request *request, const struct plan *plan, struct outcome *outcome)
+{
+        static const char why[] = N_("no mark in an EFI variable: GRUB would not find it, or there was no room for "
+                                     "it, says the plan; 'hibctl prepare -v' tells which");
+
+        if (plan->efi)
+                return put_by_plan(request, &store_efi, plan, outcome);
+        consider(outcome, &store_efi, false, _(why));
+        if (request->store)
+                return no_store("%s", _(why));
+        say_step("%s", _(why));
+        return EXIT_NO_STORE;
+}
+
+/* The boot filesystem if it is not the sleeping system's, else a variable, else the boot bits, which are nobody's. */
+static int choose_by_plan(const struct request *request, const struct plan *plan, struct outcome *outcome)
+{
+        struct whereabouts where = { .plan = plan, .area = &plan->mark };
+        int r = EXIT_NO_STORE;
+
+        if (!request->store && plan->boot_state == PLAN_BOOT_HELD) {
+                say(_("UUID=%s: the sleeping system has the boot filesystem mounted, so it is not touched"),
+                    plan->boot.uuid);
+                consider(outcome, &store_env, false, _("the sleeping system has the boot filesystem mounted"));
+        } else if (is_wanted(request, &store_env))
+                r = put_by_plan(request, &store_env, plan, outcome);
+        if (r != EXIT_DONE && is_wanted(request, &store_efi) && !boot_next_failed())
+                r = efi_by_plan(request, plan, outcome);
+        if (r == EXIT_DONE || boot_next_failed() || (request->store && request->store != &store_bootbits))
+                return r;
+        return plan->bootbits ? put_by_plan(request, &store_bootbits, plan, outcome) : refuse_bootbits(&where);
+}
+
 static int arm_by_plan(const struct request *request, struct outcome *outcome)
 {
         struct plan plan;
-        struct whereabouts where = { .plan = &plan, .area = &plan.mark };
         int r = plan_read(request->plan, &plan);
 
         if (r == EXIT_DONE && plan.boot_state == PLAN_BOOT_UNKNOWN)
@@ -188,41 +398,26 @@ static int arm_by_plan(const struct request *request, struct outcome *outcome)
         if (r != EXIT_DONE)
                 return r;
         outcome->mark = plan.mark;
-        if (!request->store && plan.boot_state == PLAN_BOOT_HELD)
-                say(_("UUID=%s: the sleeping system has the boot filesystem mounted, so it is not touched"),
-                    plan.boot.uuid);
-        else if (is_wanted(request, &store_env)) {
-                outcome->store = &store_env;
-                r = put_in(request, &store_env, &where, &plan.mark, plan.text);
-                if (r == EXIT_DONE || request->store)
-                        return r;
-        }
-        outcome->store = &store_bootbits;
-        if (!plan.bootbits)
-                return refuse_bootbits(&where);
-        return put_in(request, &store_bootbits, &where, &plan.mark, plan.text);
+        outcome->considered = json_object_new_array();
+        return choose_by_plan(request, &plan, outcome);
 }
 
 static int arm(const struct request *request)
 {
-        struct outcome outcome;
+        struct outcome outcome = { .considered = NULL };
         int r = request->dry_run ? EXIT_DONE : take_lock();
 
         if (r == EXIT_DONE)
+                r = check_boot_next(request);
+        if (r == EXIT_DONE)
                 r = request->plan ? arm_by_plan(request, &outcome) : arm_here(request, &outcome);
+        if (r != EXIT_DONE && boot_next.tried && boot_next.result == EXIT_DONE)
+                bootnext_restore();
+        if (r != EXIT_DONE || !globals.json)
+                json_object_put(outcome.considered);
         if (r != EXIT_DONE)
                 return r;
         return globals.json ? print_result(request, &outcome) : print_words(request, &outcome);
-}
-
-static const struct store *find_store(const char *name)
-{
-        static const struct store *const all[] = { &store_env, &store_bootbits };
-
-        for (size_t i = 0; i < ELEMENTS(all); i++)
-                if (strcmp(all[i]->name, name) == 0)
-                        return all[i];
-        return NULL;
 }
 
 /* Options that exclude each other. */
@@ -246,9 +441,13 @@ static int run(int argc, char *argv[])
         while ((c = getopt_long(argc, argv, "nh", options, NULL)) != -1)
                 switch (c) {
                 case OPTION_STORE:
-                        request.store = find_store(optarg);
+                        request.store = settings_find_store(optarg);
                         if (!request.store)
-                                return usage_error(_("--store=%s: unknown store; there are: env, bootbits"), optarg);
+                                return usage_error(_("--store=%s: unknown store; there are: env, efi, bootbits"),
+                                                   optarg);
+                        break;
+                case OPTION_BOOT_NEXT:
+                        request.boot_next = true;
                         break;
                 case OPTION_PLAN:
                         request.plan = optarg;
@@ -267,7 +466,7 @@ static int run(int argc, char *argv[])
         if (optind < argc)
                 return usage_error(_("%s: mark takes no arguments; 'hibctl mark --help' lists its options"),
                                    argv[optind]);
-        if (check_request(&request) != EXIT_DONE)
+        if (check_request(&request) != EXIT_DONE || settings_read(&request.settings) != EXIT_DONE)
                 return EXIT_USAGE;
         if (!request.dry_run && need_root() != EXIT_DONE)
                 return EXIT_FAILED;
@@ -277,7 +476,8 @@ static int run(int argc, char *argv[])
 const struct command command_mark = {
         .name = "mark",
         .arguments =
-                "[--dry-run] [--plan=FILE | --image=DEVICE [--offset=PAGES]] [--kernel=FILE] [--initrd=FILE|none]] [--store=STORE]",
+                "[--dry-run] [--plan=FILE | --image=DEVICE [--offset=PAGES]] [--kernel=FILE] [--initrd=FILE|none]]\n"
+                "       [--store=STORE] [--boot-next]",
         .summary = N_("arm: the next power-on resumes from the image, once"),
         .options = N_("      --image=DEVICE  device, tag (UUID=...) or swap file that holds the image;\n"
                       "                      default: as the running kernel is set to use\n"
@@ -287,8 +487,10 @@ const struct command command_mark = {
                       "                      the resume device, by the UUID of its partition\n"
                       "      --plan=FILE     in a save kernel: mark what 'hibctl prepare' planned, touching\n"
                       "                      nothing that the sleeping system holds\n"
-                      "      --store=STORE   where to write the mark: env or bootbits; default: env, or with\n"
-                      "                      --plan the first of them that is safe\n"
+                      "      --store=STORE   where to write the mark: env, efi or bootbits; default: what\n"
+                      "                      hibctl.conf(5) says, or the best that is safe (--dry-run tells why)\n"
+                      "      --boot-next     where another system comes first in the firmware's boot order: start\n"
+                      "                      the one that was started this time, once (BootNext)\n"
                       "  -n, --dry-run       write nothing, say what would be done\n"
                       "  -h, --help          show this help\n"),
         .run = run,

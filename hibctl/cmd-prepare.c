@@ -21,6 +21,8 @@
 #include "plan.h"
 #include "remount.h"
 #include "safety.h"
+#include "settings.h"
+#include "store-efi.h"
 #include "store-env.h"
 
 enum { OPTION_PLAN = 256, OPTION_INITRAMFS, OPTION_UNMOUNT, OPTION_LASTING, OPTION_HOOK };
@@ -46,6 +48,7 @@ struct request {
         bool lasting; /* not for one jump: it has nothing that could become untrue before the next */
         const char *hooks[PLAN_HOOKS_MAX];
         unsigned int n_hooks;
+        struct settings settings;
 };
 
 /* The boot filesystem as the running system has it. */
@@ -54,12 +57,14 @@ struct boot {
         dev_t dev;
         bool is_part;  /* what is mounted is not the whole filesystem */
         char *no_bits; /* why boot bits are of no use; owned, NULL if they are */
+        char *no_efi;  /* likewise an EFI variable */
 };
 
 static void boot_free(struct boot *b)
 {
         mounted_free(&b->mount);
         free(b->no_bits);
+        free(b->no_efi);
 }
 #define _cleanup_boot_ _cleanup_(boot_free)
 
@@ -229,6 +234,10 @@ static int plan_bootbits(const struct request *request, const struct grub_reques
         _cleanup_reading_ struct reading reading = { 0 };
         _cleanup_free_ char *device = NULL, *folder = NULL;
 
+        if (!settings_allow(&request->settings, &store_bootbits)) {
+                boot->no_bits = xstrdup(_("hibctl.conf does not name them (Store=)"));
+                return EXIT_DONE;
+        }
         if (arming_module_is_missing(store_env_bootfs()->prefix, &folder)) {
                 boot->no_bits = xasprintf(_("GRUB's module is not in %s; run 'hibctl setup'"), folder);
                 return EXIT_DONE;
@@ -261,7 +270,29 @@ static int size_of_image(struct plan *plan)
         return EXIT_DONE;
 }
 
-static int describe_boot(const struct bootfs *fs, struct plan *plan, struct boot *boot)
+/* Whether the save kernel may write an EFI variable, and GRUB will find it. */
+static void plan_efi(const struct request *request, struct plan *plan, struct boot *boot)
+{
+        struct whereabouts where = { 0 };
+        _cleanup_reading_ struct reading reading = { 0 };
+
+        if (!settings_allow(&request->settings, &store_efi))
+                boot->no_efi = xstrdup(_("hibctl.conf does not name it (Store=)"));
+        else
+                boot->no_efi = efi_why_no_mark(store_env_bootfs()->prefix);
+        if (!boot->no_efi) {
+                store_efi.open(&where, /* for_writing= */ false);
+                store_efi.read(&reading);
+                store_efi.close();
+                if (arming_holds_other(&reading, &plan->mark))
+                        boot->no_efi = xstrdup(_("another hibernated session is marked there"));
+        }
+        plan->efi = !boot->no_efi;
+        if (boot->no_efi)
+                say_step(_("no mark in an EFI variable: %s"), boot->no_efi);
+}
+
+static int describe_boot(const struct request *request, const struct bootfs *fs, struct plan *plan, struct boot *boot)
 {
         _cleanup_free_ char *path = NULL, *device = NULL;
         char type[UUID_TEXT_MAX];
@@ -280,6 +311,8 @@ static int describe_boot(const struct bootfs *fs, struct plan *plan, struct boot
         plan->boot_state = bootfs_why_not_writable(fs) || plan->boot.uuid[0] == '-' ? PLAN_BOOT_UNFIT
                            : fs->mounted_here                                       ? PLAN_BOOT_RELEASED
                                                                                     : PLAN_BOOT_HELD;
+        if (!settings_allow(&request->settings, &store_env))
+                plan->boot_state = PLAN_BOOT_UNFIT;
         return EXIT_DONE;
 }
 
@@ -289,9 +322,21 @@ static int look_at_what_lasts(const struct request *request, struct plan *plan, 
         int r = arming_make_mark(&request->wish, &plan->mark, plan->text);
 
         if (r == EXIT_DONE)
-                r = describe_boot(store_env_bootfs(), plan, boot);
+                r = describe_boot(request, store_env_bootfs(), plan, boot);
         plan->boot_state = PLAN_BOOT_UNKNOWN;
         return r == EXIT_DONE ? size_of_image(plan) : r;
+}
+
+/* The save kernel could not clear it, and GRUB looks there first. Whatever it was for is over: another one is about to
+ * be made. */
+static int clear_older(const struct request *request, const struct reading *reading, const struct plan *plan)
+{
+        char empty[MARK_WIDTH];
+
+        if (request->dry_run || !arming_comes_first(reading, &plan->mark))
+                return EXIT_DONE;
+        mark_format_empty(empty);
+        return store_env.write(empty);
 }
 
 /* With store_env open. */
@@ -309,12 +354,17 @@ static int look_around(const struct request *request, struct plan *plan, struct 
         if (r == EXIT_DONE)
                 r = arming_check_grub(fs->prefix, &asked);
         if (r == EXIT_DONE)
-                r = describe_boot(fs, plan, boot);
+                r = describe_boot(request, fs, plan, boot);
         if (r == EXIT_DONE && plan->boot_state != PLAN_BOOT_UNFIT && !request->dry_run)
                 r = store_env.reserve();
+        if (r == EXIT_DONE && plan->boot_state == PLAN_BOOT_HELD)
+                r = clear_older(request, &reading, plan);
         if (r == EXIT_DONE)
                 r = plan_bootbits(request, &asked, plan, boot);
-        return r == EXIT_DONE ? size_of_image(plan) : r;
+        if (r != EXIT_DONE)
+                return r;
+        plan_efi(request, plan, boot);
+        return size_of_image(plan);
 }
 
 static int make_plan(const struct request *request, struct plan *plan, struct boot *boot)
@@ -362,13 +412,13 @@ static int settle_boot(const struct request *request, struct plan *plan, struct 
                         plan->boot_state = PLAN_BOOT_RELEASED;
                 }
         }
-        if (r == EXIT_DONE && plan->boot_state != PLAN_BOOT_RELEASED && !plan->bootbits)
-                r = no_store(_("the save kernel would have no place for a mark: the boot filesystem on %s %s, and the "
-                               "boot bits of %s are of no use: %s"),
+        if (r == EXIT_DONE && plan->boot_state != PLAN_BOOT_RELEASED && !plan->efi && !plan->bootbits)
+                r = no_store(_("the save kernel would have no place for a mark: the boot filesystem on %s %s; an EFI "
+                               "variable is of no use: %s; and neither are the boot bits of %s: %s"),
                              boot->mount.device,
                              plan->boot_state == PLAN_BOOT_UNFIT ? _("cannot take one")
                                                                  : _("stays mounted (--unmount would change that)"),
-                             plan->mark.image, boot->no_bits);
+                             boot->no_efi, plan->mark.image, boot->no_bits);
         return r;
 }
 
@@ -401,6 +451,8 @@ static void report(const struct request *request, const struct plan *plan)
                 say(_("the plan has what the setup hooks are told, and no mark is written by it"));
         else if (plan->boot_state == PLAN_BOOT_RELEASED)
                 say(_("the save kernel will mark in the environment block on UUID=%s"), plan->boot.uuid);
+        else if (plan->efi)
+                say(_("the save kernel will mark in an EFI variable"));
         else
                 say(_("the save kernel will mark in the boot bits of %s"), plan->mark.image);
         if (!request->dry_run)
@@ -412,6 +464,7 @@ static void report(const struct request *request, const struct plan *plan)
         add_text(o, "plan", request->dry_run ? NULL : request->plan);
         add_text(o, "boot", plan_boot_name(plan->boot_state));
         json_object_object_add(o, "bootbits", json_object_new_boolean(plan->bootbits));
+        json_object_object_add(o, "efi", json_object_new_boolean(plan->efi));
         json_object_object_add(o, "held", json_object_new_int((int)plan->n_held));
         add_mark(o, &plan->mark);
         print_json(o);
@@ -496,7 +549,7 @@ static int run(int argc, char *argv[])
         }
         if (request.lasting && request.unmount)
                 return usage_error(_("--unmount is for one jump, --lasting is for all of them; give one"));
-        if (wish_check(&request.wish) != EXIT_DONE)
+        if (wish_check(&request.wish) != EXIT_DONE || settings_read(&request.settings) != EXIT_DONE)
                 return EXIT_USAGE;
         if (!request.dry_run && need_root() != EXIT_DONE)
                 return EXIT_FAILED;

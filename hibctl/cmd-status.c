@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "command.h"
+#include "efi/uefi.h"
 #include "globals.h"
 #include "json.h"
 #include "situation.h"
@@ -76,6 +77,9 @@ static char *headline(const struct situation *s)
         switch (s->judgement.verdict) {
         case VERDICT_RESUME:
                 mark = situation_mark(s, s->judgement.source);
+                if (s->judgement.source == AT_SYSTEMD) /* it does not say when */
+                        return xasprintf(_("At the next power-on GRUB will resume the session that systemd put on %s."),
+                                         decisive_device(s));
                 return xasprintf(_("At the next power-on GRUB will resume the session of %.10s %.5s from %s."),
                                  mark->time, mark->time + 11, decisive_device(s));
         case VERDICT_OFFER:
@@ -133,6 +137,52 @@ static void put_mark(const struct look *look, const struct situation *s, size_t 
         }
 }
 
+static void put_efi_mark(const struct look *look, const struct situation *s)
+{
+        const struct reading *efi = &s->readings[AT_EFI];
+
+        if (efi->status == SOURCE_ABSENT)
+                return;
+        put_row(look, "EFI", efi->status == SOURCE_VALID,
+                efi->status == SOURCE_UNREADABLE && efi->why_not_writable ? efi->why_not_writable : efi->place);
+        put_mark(look, s, AT_EFI);
+}
+
+static void put_systemd(const struct look *look, const struct situation *s)
+{
+        const struct source *source = &s->sources[AT_SYSTEMD];
+        const struct mark *m = &s->systemd.mark;
+        _cleanup_free_ char *where = NULL, *kernel = NULL;
+
+        if (source->status == SOURCE_DAMAGED) {
+                where = xasprintf(_("HibernateLocation is damaged: %s"), _(location_error_text(s->systemd.error)));
+                put_row(look, "systemd", 0, where);
+        }
+        if (source->status != SOURCE_VALID)
+                return;
+        where = xasprintf(s->systemd.tried ? _("%s, offset %llu pages: %s; one attempt to resume was made already")
+                                           : _("%s, offset %llu pages: %s"),
+                          m->image, (unsigned long long)m->offset, image_words(s->seen[AT_SYSTEMD]));
+        put_row(look, "systemd", s->seen[AT_SYSTEMD] == IMAGE_PRESENT, where);
+        kernel = xasprintf("%s: %s", m->kernel[0] ? m->kernel : m->release, file_words(source->kernel));
+        put_row(look, _("kernel"), source->kernel == FILE_PRESENT, kernel);
+}
+
+static void put_firmware(const struct look *look, const struct situation *s)
+{
+        _cleanup_free_ char *next = NULL;
+        uint16_t number;
+
+        if (uefi_boot_next(&number) == 0) {
+                next = xasprintf(_("boot entry %04X is started next, once"), number);
+                put_row(look, "BootNext", -1, next);
+        }
+        if (s->secure_boot)
+                put_row(look, "Secure Boot", 0,
+                        _("on: GRUB loads no module that is not part of it, and sees a mark in the environment block "
+                          "only"));
+}
+
 static void print_text(const struct situation *s)
 {
         struct look look = how_to_look();
@@ -151,12 +201,15 @@ static void print_text(const struct situation *s)
         if (bits->status != SOURCE_ABSENT)
                 put_row(&look, _("boot bits"), bits->status == SOURCE_VALID, bits->place);
         put_mark(&look, s, AT_BOOTBITS);
+        put_efi_mark(&look, s);
+        put_systemd(&look, s);
         if (s->sources[AT_CONFIGURED].status == SOURCE_VALID) {
                 _cleanup_free_ char *resume =
                         xasprintf(_("%s, offset %llu pages: %s"), s->request.device.image,
                                   (unsigned long long)s->request.device.offset, image_words(s->seen[AT_CONFIGURED]));
                 put_row(&look, "resume=", -1, resume);
         }
+        put_firmware(&look, s);
 }
 
 /* ---- for programs ---- */
@@ -229,7 +282,7 @@ static struct json_object *store_json(const struct situation *s, size_t at)
         add_text(o, "place", r->place);
         add_text(o, "status", status_word(r->status));
         add_text(o, "slot", slot_word(r->slot));
-        json_object_object_add(o, "writable", json_object_new_boolean(r->writable));
+        json_object_object_add(o, "writable", json_object_new_boolean(r->writable && !r->why_not_writable));
         add_text(o, "why_not_writable", r->why_not_writable);
         json_object_object_add(o, "spent", json_object_new_boolean(situation_is_spent(s, at)));
         json_object_object_add(o, "mark", mark_json(s, at));
@@ -250,6 +303,65 @@ static struct json_object *configured_json(const struct situation *s)
         return o;
 }
 
+/* NULL where there are no EFI variables. */
+static struct json_object *systemd_json(const struct situation *s)
+{
+        const struct source *source = &s->sources[AT_SYSTEMD];
+        const struct mark *m = &s->systemd.mark;
+        struct json_object *o;
+        bool valid = source->status == SOURCE_VALID;
+
+        if (uefi_access() == UEFI_NO_FIRMWARE)
+                return NULL;
+        o = json_object_new_object();
+        add_text(o, "status", status_word(source->status));
+        add_text(o, "uuid", valid ? m->image + strlen("UUID=") : NULL);
+        json_object_object_add(o, "offset", valid ? json_object_new_int64((int64_t)m->offset) : NULL);
+        add_text(o, "kernel_version", valid && m->release[0] ? m->release : NULL);
+        add_text(o, "kernel", valid && m->kernel[0] ? m->kernel : NULL);
+        add_text(o, "kernel_state", valid ? file_word(source->kernel) : NULL);
+        add_text(o, "initrd", valid && m->initrd[0] ? m->initrd : NULL);
+        add_text(o, "image_state", valid ? image_word(s->seen[AT_SYSTEMD]) : NULL);
+        add_text(o, "image_device", s->devices[AT_SYSTEMD]);
+        json_object_object_add(o, "tried", json_object_new_boolean(s->systemd.tried));
+        add_text(o, "error", source->status == SOURCE_DAMAGED ? location_error_name(s->systemd.error) : NULL);
+        return o;
+}
+
+static void add_boot_entry(struct json_object *o, const char *key, int (*read)(uint16_t *number))
+{
+        char text[5];
+        uint16_t number;
+        bool there = read(&number) == 0;
+
+        if (there)
+                snprintf(text, sizeof(text), "%04X", number);
+        add_text(o, key, there ? text : NULL);
+}
+
+static struct json_object *efi_json(const struct situation *s)
+{
+        static const char *const access[] = {
+                [UEFI_NOT_MOUNTED] = "not-mounted",
+                [UEFI_READ_ONLY] = "read-only",
+                [UEFI_USABLE] = "usable",
+        };
+        struct json_object *o;
+        int64_t room = uefi_room();
+
+        if (uefi_access() == UEFI_NO_FIRMWARE)
+                return NULL;
+        o = json_object_new_object();
+        json_object_object_add(o, "supported", json_object_new_boolean(uefi_access() >= UEFI_READ_ONLY));
+        add_text(o, "access", access[uefi_access()]);
+        json_object_object_add(o, "secure_boot", json_object_new_boolean(s->secure_boot));
+        json_object_object_add(o, "module", json_object_new_boolean(s->has_module));
+        add_boot_entry(o, "boot_current", uefi_boot_current);
+        add_boot_entry(o, "boot_next", uefi_boot_next);
+        json_object_object_add(o, "room", room >= 0 ? json_object_new_int64(room) : NULL);
+        return o;
+}
+
 static void print_as_json(const struct situation *s)
 {
         struct json_object *o = json_object_new_object(), *places = json_object_new_object();
@@ -265,7 +377,9 @@ static void print_as_json(const struct situation *s)
         for (size_t i = 0; i < N_STORES; i++)
                 json_object_object_add(places, stores[i]->name, store_json(s, i));
         json_object_object_add(o, "stores", places);
+        json_object_object_add(o, "systemd", systemd_json(s));
         json_object_object_add(o, "configured", configured_json(s));
+        json_object_object_add(o, "efi", efi_json(s));
         print_json(o);
 }
 

@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "command.h"
+#include "efi/uefi.h"
 #include "globals.h"
 
 static const struct command *const commands[] = {
@@ -169,6 +170,7 @@ int main(int argc, char *argv[])
         int r;
 
         fill_standard_descriptors();
+        uefi_start(argv);
         setlocale(LC_ALL, "");
         bindtextdomain(PACKAGE, LOCALEDIR);
         textdomain(PACKAGE);

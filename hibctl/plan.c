@@ -154,10 +154,20 @@ static int parse_size(char *text, struct plan *plan)
         return isdigit((unsigned char)text[0]) && !(text[0] == '0' && text[1]) && !*end && errno == 0 ? 0 : -EINVAL;
 }
 
+static int parse_yes_no(const char *text, bool *value)
+{
+        *value = strcmp(text, "yes") == 0;
+        return *value || strcmp(text, "no") == 0 ? 0 : -EINVAL;
+}
+
 static int parse_bootbits(char *text, struct plan *plan)
 {
-        plan->bootbits = strcmp(text, "yes") == 0;
-        return plan->bootbits || strcmp(text, "no") == 0 ? 0 : -EINVAL;
+        return parse_yes_no(text, &plan->bootbits);
+}
+
+static int parse_efi(char *text, struct plan *plan)
+{
+        return parse_yes_no(text, &plan->efi);
 }
 
 static int parse_held(char *text, struct plan *plan)
@@ -195,8 +205,8 @@ static const struct {
         bool often; /* 0 to many times, else once */
 } lines[] = {
         { "machine ", parse_machine, false },   { "mark ", parse_mark, false }, { "image-size ", parse_size, false },
-        { "bootbits ", parse_bootbits, false }, { "boot ", parse_boot, false }, { "held ", parse_held, true },
-        { "hook ", parse_hook, true },
+        { "bootbits ", parse_bootbits, false }, { "efi ", parse_efi, false },   { "boot ", parse_boot, false },
+        { "held ", parse_held, true },          { "hook ", parse_hook, true },
 };
 
 /* The text of the next line, cut out of *REST, if it has KEY; else NULL, and *REST stays. */
@@ -269,9 +279,9 @@ char *plan_format(const struct plan *plan)
                 out = open_memstream(&text, &size);
         if (!out)
                 return NULL;
-        fprintf(out, FIRST_LINE "\nmachine %s\nmark %.*s\nimage-size %" PRIu64 "\nbootbits %s\nboot %s ", plan->machine,
-                MARK_WIDTH, plan->text, plan->image_size, plan->bootbits ? "yes" : "no",
-                plan_boot_name(plan->boot_state));
+        fprintf(out, FIRST_LINE "\nmachine %s\nmark %.*s\nimage-size %" PRIu64 "\nbootbits %s\nefi %s\nboot %s ",
+                plan->machine, MARK_WIDTH, plan->text, plan->image_size, plan->bootbits ? "yes" : "no",
+                plan->efi ? "yes" : "no", plan_boot_name(plan->boot_state));
         put_fs(out, &plan->boot);
         for (unsigned int i = 0; i < plan->n_held; i++) {
                 fputs("held ", out);

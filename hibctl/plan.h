@@ -9,6 +9,7 @@
  *   mark LINE             the mark to write: MARK_WIDTH bytes, armed (mark/mark.h)
  *   image-size BYTES      of the block device that the mark names
  *   bootbits yes|no       whether GRUB looks for a mark in the boot bits of that swap area, and can consume it
+ *   efi yes|no            whether GRUB looks for a mark in an EFI variable, and the firmware takes one
  *   boot STATE UUID TYPE PREFIX
  *                         the boot filesystem and GRUB's folder on it. STATE: "held", the sleeping system has it
  *                         mounted; "released", it has not; "unfit", GRUB could not consume a mark there; "unknown",
@@ -48,7 +49,7 @@ struct plan {
         char text[MARK_WIDTH]; /* of the mark, as it is to be written */
         struct mark mark;
         uint64_t image_size;
-        bool bootbits;
+        bool bootbits, efi;
         enum plan_boot boot_state;
         struct plan_fs boot;
         unsigned int n_held;

@@ -7,13 +7,15 @@
 
 #include "say.h"
 #include "situation.h"
+#include "store-efi.h"
 
 const struct store *const stores[N_STORES] = {
         [AT_ENV] = &store_env,
         [AT_BOOTBITS] = &store_bootbits,
+        [AT_EFI] = &store_efi,
 };
 
-static void look_at(struct situation *s, size_t i, const struct mark *mark)
+static void look_at_the_image(struct situation *s, size_t i, const struct mark *mark)
 {
         struct source *source = &s->sources[i];
 
@@ -29,12 +31,20 @@ static void look_at(struct situation *s, size_t i, const struct mark *mark)
                 source->image = IMAGE_NOT_LOOKED;
         else if (s->devices[i] && target_how_to_verify(s->devices[i]) == MARK_VERIFY_HINT)
                 source->image = IMAGE_NO_DEVICE; /* the boot loader does not see it */
-        if (source->image == IMAGE_NOT_READABLE)
-                s->blind = true;
+        s->unseen[i] = source->image == IMAGE_NOT_READABLE;
+}
+
+static void look_at(struct situation *s, size_t i, const struct mark *mark)
+{
+        struct source *source = &s->sources[i];
+
+        look_at_the_image(s, i, mark);
+        if (mark->empty || mark->state == MARK_NONE)
+                return;
         source->kernel = target_look_at_file(mark->fs_uuid, mark->kernel);
         source->initrd = mark->initrd[0] ? target_look_at_file(mark->fs_uuid, mark->initrd) : FILE_NOT_LOOKED;
         if (source->kernel == FILE_NOT_LOOKED && source->image == IMAGE_PRESENT)
-                s->blind = true;
+                s->unseen[i] = true;
 }
 
 static int look_at_store(struct situation *s, size_t i)
@@ -48,8 +58,32 @@ static int look_at_store(struct situation *s, size_t i)
         if (source->status == SOURCE_VALID)
                 look_at(s, i, &reading->mark);
         if (source->status == SOURCE_UNREADABLE)
-                s->blind = true;
+                s->unseen[i] = true;
         return r;
+}
+
+/* A note that cannot be compared, because the image's page cannot be read, is as with GRUB an image that cannot. */
+static void look_at_systemd(struct situation *s)
+{
+        struct source *source = &s->sources[AT_SYSTEMD];
+        bool blind;
+
+        source->status = systemd_read(&s->systemd);
+        source->writable = true; /* GRUB writes a note of its own */
+        s->unseen[AT_SYSTEMD] = source->status == SOURCE_UNREADABLE;
+        if (source->status != SOURCE_VALID)
+                return;
+        look_at_the_image(s, AT_SYSTEMD, &s->systemd.mark);
+        systemd_find_files(&s->systemd, &s->request.device, source, &blind);
+        if (source->image != IMAGE_PRESENT)
+                return;
+        s->unseen[AT_SYSTEMD] = blind;
+        if (systemd_look_for_try(&s->systemd, s->devices[AT_SYSTEMD]) < 0) {
+                source->image = IMAGE_NOT_READABLE;
+                s->unseen[AT_SYSTEMD] = true;
+        }
+        if (s->systemd.tried)
+                source->state = MARK_TAKEN;
 }
 
 /* The resume device that GRUB looks at is the one that grub.cfg names, whatever the running kernel is set to. */
@@ -60,7 +94,7 @@ static void look_at_configured(struct situation *s)
         if (!prefix)
                 return;
         if (grub_request_read(prefix, &s->request) < 0) {
-                s->request.has_device = false;
+                s->request = (struct grub_request){ .asks = s->request.asks };
                 s->blind = true;
                 return;
         }
@@ -68,6 +102,27 @@ static void look_at_configured(struct situation *s)
                 return;
         s->sources[AT_CONFIGURED].status = SOURCE_VALID;
         look_at(s, AT_CONFIGURED, &s->request.device);
+}
+
+/* What comes after the source that decides is not asked. Under Secure Boot nobody asks what only the module can read,
+ * unless the module is part of a GRUB that somebody has signed: that cannot be told from here. */
+static bool is_blind(const struct situation *s)
+{
+        const struct judgement *j = &s->judgement;
+        bool decided = j->verdict != VERDICT_NORMAL;
+
+        for (size_t i = 0; i < N_SOURCES && (!decided || i <= j->source); i++)
+                if (s->unseen[i])
+                        return true;
+        return s->secure_boot && j->reason != REASON_NOTHING && j->source != AT_ENV;
+}
+
+static void look_at_firmware(struct situation *s)
+{
+        _cleanup_free_ char *folder = NULL;
+
+        s->secure_boot = uefi_secure_boot();
+        s->has_module = s->readings[AT_ENV].prefix && efi_has_module(s->readings[AT_ENV].prefix, &folder);
 }
 
 int situation_open(struct situation *s, bool for_writing)
@@ -78,6 +133,7 @@ int situation_open(struct situation *s, bool for_writing)
         *s = (struct situation){ 0 };
         for (size_t i = 0; i < N_STORES; i++)
                 s->sources[i].kind = stores[i]->kind;
+        s->sources[AT_SYSTEMD].kind = SOURCE_SYSTEMD;
         s->sources[AT_CONFIGURED].kind = SOURCE_CONFIGURED;
 
         opened = store_env.open(&where, for_writing);
@@ -87,12 +143,18 @@ int situation_open(struct situation *s, bool for_writing)
         where.area = s->request.has_device ? &s->request.device : NULL;
         store_bootbits.open(&where, for_writing);
         look_at_store(s, AT_BOOTBITS);
+        store_efi.open(&where, for_writing);
+        look_at_store(s, AT_EFI);
+        look_at_systemd(s);
+        look_at_firmware(s);
         verdict_judge(s->sources, N_SOURCES, &s->judgement);
+        s->blind = s->blind || is_blind(s);
         return opened != EXIT_DONE ? opened : r;
 }
 
 int situation_close(void)
 {
+        store_efi.close();
         store_bootbits.close();
         return store_env.close();
 }
@@ -122,9 +184,14 @@ bool situation_is_spent(const struct situation *s, size_t at)
                (source->state == MARK_TAKEN && source->verify == MARK_VERIFY_HINT && s->seen[at] != IMAGE_PRESENT);
 }
 
+bool situation_systemd_is_live(const struct situation *s)
+{
+        return s->sources[AT_SYSTEMD].status == SOURCE_VALID && s->seen[AT_SYSTEMD] == IMAGE_PRESENT;
+}
+
 const struct mark *situation_mark(const struct situation *s, size_t at)
 {
         if (at >= N_SOURCES || s->sources[at].status != SOURCE_VALID || s->sources[at].empty)
                 return NULL;
-        return at == AT_CONFIGURED ? &s->request.device : &s->readings[at].mark;
+        return at == AT_CONFIGURED ? &s->request.device : at == AT_SYSTEMD ? &s->systemd.mark : &s->readings[at].mark;
 }

@@ -9,22 +9,27 @@
 
 #include "grubcfg.h"
 #include "store.h"
+#include "systemd.h"
 #include "target.h"
 
 /* In the order in which the boot loader asks. The stores first. */
-enum { AT_ENV, AT_BOOTBITS, AT_CONFIGURED, N_SOURCES };
-#define N_STORES AT_CONFIGURED
+enum { AT_ENV, AT_BOOTBITS, AT_EFI, AT_SYSTEMD, AT_CONFIGURED, N_SOURCES };
+#define N_STORES AT_SYSTEMD
 
 extern const struct store *const stores[N_STORES];
 
 struct situation {
         struct reading readings[N_STORES];
+        struct systemd_claim systemd;     /* judged at AT_SYSTEMD */
         struct grub_request request;      /* what grub.cfg asks for; .device is judged at AT_CONFIGURED */
         enum image_state seen[N_SOURCES]; /* of the image, also where the boot loader cannot look */
         struct source sources[N_SOURCES];
         char *devices[N_SOURCES]; /* node of the image's device, or NULL; owned */
         struct judgement judgement;
-        bool blind; /* something that decides could not be seen: the judgement may be wrong */
+        bool unseen[N_SOURCES]; /* a part of the source could not be seen */
+        bool blind;             /* something that decides could not be seen: the judgement may be wrong */
+        bool secure_boot;       /* GRUB loads no module, and looks at the environment block only, with a script */
+        bool has_module;        /* a GRUB for UEFI has its module in GRUB's folder */
 };
 
 /* Opens the stores, collects and judges. Problems with single parts are said and show in the result; EXIT_DONE unless
@@ -39,6 +44,9 @@ void situation_free(struct situation *s);
 /* A mark that will do nothing: armed without an image, taken and done, or damaged beyond use in a whole slot. AT is
  * that of a store. */
 bool situation_is_spent(const struct situation *s, size_t at);
+
+/* systemd's variable names an image that is there: what the boot loader knows of a try must not be forgotten. */
+bool situation_systemd_is_live(const struct situation *s);
 
 /* What the source names, or NULL if it names no image. */
 const struct mark *situation_mark(const struct situation *s, size_t at);

@@ -57,7 +57,7 @@ struct store {
         int (*close)(void);
 };
 
-extern const struct store store_env, store_bootbits;
+extern const struct store store_env, store_bootbits, store_efi;
 
 /* One run at a time. Held until the program ends. Says what is wrong and returns an exit status. */
 int take_lock(void);

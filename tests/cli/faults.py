@@ -7,7 +7,7 @@ import subprocess
 from collections import Counter
 from typing import NamedTuple
 
-from .rig import OWN_LOCK, PATH, Result
+from .rig import NO_UEFI, OWN_LOCK, PATH, Result
 
 # Calls that leave something outside the process in another state than before.
 _CHANGING = re.compile(r"""
@@ -33,12 +33,15 @@ class Call(NamedTuple):
     name: str
     number: int  # how often it was called, counted from the start of the program: what strace's "when" means
     changing: bool
+    marked: bool = False  # it is about what was asked for
 
 
-def calls(argv, log, lock=OWN_LOCK):
-    """The system calls that the tool's main process makes in one good run, from the lock on."""
-    done = subprocess.run([*lock, "strace", "-f", "-qq", "-o", log, *argv], env={"PATH": PATH, "LC_ALL": "C"}, check=False,
-                          capture_output=True, stdin=subprocess.DEVNULL, timeout=60)
+def calls(argv, log, lock=OWN_LOCK, env=None, about=None):
+    """The system calls that the tool's main process makes in one good run, from the lock on. ABOUT: a text in the calls
+    that are wanted."""
+    names = ["-y"] if about else []  # of the files behind descriptors
+    done = subprocess.run([*lock, "strace", "-f", "-qq", *names, "-o", log, *argv], check=False, capture_output=True,
+                          env={"PATH": PATH, "LC_ALL": "C", **NO_UEFI, **(env or {})}, stdin=subprocess.DEVNULL, timeout=60)
     assert done.returncode == 0, done.stderr
     counts, found, process, locked = Counter(), [], None, False
     for line in log.read_text(errors="replace").splitlines():
@@ -49,8 +52,8 @@ def calls(argv, log, lock=OWN_LOCK):
         counts[call[3]] += 1
         locked = locked or "/run/hibctl.lock" in line
         if locked:
-            found.append(Call(call[3], counts[call[3]], bool(_CHANGING.match(call[2]))))
-    assert {"flock", "fdatasync", "fsync"} & {call.name for call in found}, "this is no log of a run that writes"
+            found.append(Call(call[3], counts[call[3]], bool(_CHANGING.match(call[2])), bool(about and about in call[2])))
+    assert about or {"flock", "fdatasync", "fsync"} & {call.name for call in found}, "this is no log of a run that writes"
     return found
 
 
@@ -71,12 +74,12 @@ def points_for_signals(found):
     return [call for before, call in zip(found, found[1:]) if before.changing or call.changing]
 
 
-def inject(argv, call, what, seconds=30, lock=OWN_LOCK):
+def inject(argv, call, what, seconds=30, lock=OWN_LOCK, env=None):
     """Runs the tool with a fault at that call. Ends when all of its processes have ended. LOCK: () where mounts are to
     be seen outside."""
     quick = ["--seccomp-bpf"] if what.startswith("error") else []  # it loses signals
     command = [*lock, "strace", "-f", "-qq", "-o", "/dev/null", *quick, "-e", f"trace={call.name}",
                "-e", f"inject={call.name}:{what}:when={call.number}", *argv]
-    done = subprocess.run(command, env={"PATH": PATH, "LC_ALL": "C"}, check=False, capture_output=True,
+    done = subprocess.run(command, env={"PATH": PATH, "LC_ALL": "C", **NO_UEFI, **(env or {})}, check=False, capture_output=True,
                           stdin=subprocess.DEVNULL, timeout=seconds)
     return Result(command, done.returncode, done.stdout, done.stderr)

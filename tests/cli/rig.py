@@ -20,6 +20,8 @@ from . import envblock
 PATH = os.environ.get("PATH", "") + ":/usr/sbin:/sbin"
 _MEMORY = Path("/dev/shm")
 _PREFIX = "hibctl-cli-"
+# For libefivar, which the tool uses: a machine without UEFI. So no test ever writes to the firmware of this one.
+NO_UEFI = {"EFIVARFS_PATH": "/nonexistent/efivars/"}
 NOBODY = 65534
 
 
@@ -78,7 +80,7 @@ class Tool:
 
     def __call__(self, *args, root=None, env=None, timeout=40, prefix=(), **more):
         argv = [*map(str, prefix), *self.argv(*args, root=root)]
-        environment = {"PATH": PATH, "LC_ALL": "C", **(env or {})}
+        environment = {"PATH": PATH, "LC_ALL": "C", **NO_UEFI, **(env or {})}
         more = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE} | more
         done = subprocess.run(argv, env=environment, timeout=timeout, check=False, **more)
         return Result(argv, done.returncode, done.stdout or b"", done.stderr or b"")

@@ -295,7 +295,7 @@ def test_link_to_another_filesystem(linked, kind, other_kind):
     machine("setup", f"--modules={machine.modules}").done()
     assert machine.fs.grub_reads("/boot/grub/i386-pc/hibresume.mod") == b"\x7fELF a module"
     judge("none")
-    machine("mark").done()
+    machine("mark", "--store=env").done()
     judge("armed")
     machine("cancel").done()
     judge("none")
@@ -308,7 +308,7 @@ def test_link_to_another_filesystem(linked, kind, other_kind):
 def test_link_to_a_filesystem_that_grub_cannot_write(linked):
     machine = linked("ext4", "btrfs")
     before, listing = machine.real.read_bytes(), machine.folder_listing()
-    for argv in (["setup", f"--modules={machine.modules}"], ["mark"], ["mark", "--dry-run"]):
+    for argv in (["setup", f"--modules={machine.modules}"], ["mark"], ["mark", "--store=env", "--dry-run"]):
         machine(*argv).says_no(4, machine.block, "btrfs")
     assert machine.env()["writable"] is False
     assert machine.real.read_bytes() == before and machine.folder_listing() == listing

@@ -20,8 +20,8 @@ GLOBAL_OPTIONS = {"root": "DIR", "json": None, "quiet": None, "verbose": None, "
 COMMANDS = {
     "status": {"help": None},
     "mark": {"image": "DEVICE", "offset": "PAGES", "kernel": "FILE", "initrd": "FILE", "plan": "FILE", "store": "STORE",
-             "dry-run": None, "help": None},
-    "cancel": {"discard-image": None, "help": None},
+             "boot-next": None, "dry-run": None, "help": None},
+    "cancel": {"discard-image": None, "hibernate-location": None, "help": None},
     "settle": {"help": None},
     "setup": {"remove": None, "modules": "DIR", "dry-run": None, "help": None},
     "locate": {"timeout": "SECONDS", "hooks": "DIR", "plan": "FILE", "help": None},
@@ -105,7 +105,8 @@ def test_version(tool):
     ["prepare", "extra"], ["prepare", "--plan"], ["prepare", "--offset=7"],
     ["locate"], ["locate", "--timeout=x", "/dev/null"], ["locate", "--timeout=-1", "/dev/null"],
     ["locate", "--timeout=86401", "/dev/null"], ["resume", "extra"], ["resume", "--offset=7"],
-    ["resume", "--plan=/x", "--device=/y"], ["resume", "--device=/dev/null", "--timeout=1s"], ["cancel", "extra"], ["cancel", "--discard-image=x"],
+    ["resume", "--plan=/x", "--device=/y"], ["resume", "--device=/dev/null", "--timeout=1s"], ["cancel", "extra"], ["cancel", "--discard-image=x"], ["cancel", "--hibernate-location=x"],
+    ["mark", "--boot-next=x"],
     ["settle", "extra"], ["settle", "--discard-image"], ["setup", "extra"], ["setup", "--modules"], ["env"],
     ["env", "frobnicate"], ["env", "/tmp/file"], ["env", "/tmp/file", "frobnicate"], ["env", "-x", "list"],
 ], ids=" ".join)
@@ -115,7 +116,7 @@ def test_wrong_usage(tool, argv):
     *from_getopt, last = result.err.splitlines()
     assert last.startswith("hibctl: ") and len(from_getopt) <= 1, result
     assert all(line.startswith(("hibctl: ", f"{tool.path}: ")) for line in from_getopt), result
-    assert re.search("lists|--help|there are: env, bootbits|shows how|seconds up to|give one|names the device|'prepare'|name the folder|--image", last), f"no remedy: {result}"
+    assert re.search("lists|--help|there are: env, efi, bootbits|shows how|seconds up to|give one|names the device|'prepare'|name the folder|--image", last), f"no remedy: {result}"
 
 
 @pytest.mark.parametrize("argv", [["list", "name"], ["get"], ["set", "novalue"], ["create", "name"], ["verify", "name"]],
@@ -238,7 +239,7 @@ def test_grub_cfg_that_cannot_be_read(machine):
 
 MARK_KEYS = {"state", "id", "image", "offset", "page_size", "filesystem", "kernel", "initrd", "release", "time", "verify",
              "image_state", "image_device", "kernel_state", "initrd_state"}
-STATUS_KEYS = {"verdict", "reason", "words", "source", "grub_asks", "stores", "configured"}
+STATUS_KEYS = {"verdict", "reason", "words", "source", "grub_asks", "stores", "systemd", "configured", "efi"}
 STORE_KEYS = {"place", "status", "slot", "writable", "why_not_writable", "spent", "mark"}
 CONFIGURED_KEYS = {"image", "offset", "image_state", "image_device"}
 
@@ -248,7 +249,8 @@ def test_json_of_status(machine):
     machine.swap.put_image()
     told = machine("--json", "status").done().json()
     assert set(told) == STATUS_KEYS
-    assert set(told["stores"]) == {"env", "bootbits"}
+    assert set(told["stores"]) == {"env", "bootbits", "efi"}
+    assert told["stores"]["efi"] is told["systemd"] is told["efi"] is None, "there is no UEFI"
     assert set(told["stores"]["env"]) == set(told["stores"]["bootbits"]) == STORE_KEYS
     assert set(told["stores"]["env"]["mark"]) == MARK_KEYS
     assert set(told["configured"]) == CONFIGURED_KEYS
@@ -276,7 +278,7 @@ def test_json_of_what_changes(make):
     assert machine("--json", "setup").nothing().json() == {"changes": 0, "dry_run": False, "removed": False}
     told = machine("--json", "mark").done().json()
     assert set(told) == MARK_KEYS - {"state", "image_state", "image_device", "kernel_state", "initrd_state"} | {
-        "armed", "dry_run", "store"}
+        "armed", "dry_run", "store", "considered"}
     assert told["store"] == "env" and told["armed"] is True and told["release"] == RELEASE
     assert machine("--json", "cancel").done().json() == {"cancelled": True, "was": "stale"}
     assert machine("--json", "cancel").nothing().json() == {"cancelled": False, "was": "nothing"}

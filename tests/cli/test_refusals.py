@@ -4,6 +4,7 @@
 
 import errno
 import os
+import re
 import subprocess
 
 import pytest
@@ -22,8 +23,10 @@ def test_btrfs(make):
     run("grub-editenv", machine.block, "create")
     machine.block.write_bytes(envblock.make([(envblock.NAME, envblock.EMPTY)]))
     before = machine.block.read_bytes()
-    for command in (["setup"], ["mark"], ["mark", "--dry-run"]):
+    for command in (["setup"], ["mark"], ["mark", "--store=env"], ["mark", "--dry-run", "--store=env"]):
         machine(*command).says_no(4, machine.block, "btrfs")
+    explained = machine("mark", "--dry-run")
+    assert explained.status == 4 and len(re.findall("^hibctl: store .*: no: ", explained.err, re.MULTILINE)) == 3, explained
     told = machine.env()
     assert told["writable"] is False and "btrfs" in told["why_not_writable"]
     assert machine.block.read_bytes() == before

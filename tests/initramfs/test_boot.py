@@ -54,7 +54,7 @@ class Disk:
 
     def plan(self, bootbits="yes", boot="unfit"):
         self.mark.fs_uuid = str(uuid.uuid4())
-        text = (f"hibctl-plan 1\nmachine -\nmark {self.mark.text().decode()}\nimage-size {SIZE}\nbootbits {bootbits}\n"
+        text = (f"hibctl-plan 1\nmachine -\nmark {self.mark.text().decode()}\nimage-size {SIZE}\nbootbits {bootbits}\nefi no\n"
                 f"boot {boot} {self.mark.fs_uuid} ext4 /boot/grub\n").encode()
         return text + b"crc %08x\n" % zlib.crc32(text)
 

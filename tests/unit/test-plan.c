@@ -18,7 +18,8 @@ static char line[REF_WIDTH + 1]; /* a good mark */
 
 #define MACHINE "machine 01234567-89ab-cdef-0123-456789abcdef\n"
 #define SIZE "image-size 8589934592\n"
-#define BITS "bootbits yes\n"
+#define BITS "bootbits yes\n" EFI
+#define EFI "efi no\n"
 #define BOOT "boot released 0a1b2c3d-1111-2222-3333-444455556666 ext4 /grub\n"
 #define ROOT "held 99999999-1111-2222-3333-444455556666 ext4 /\n"
 #define HOME "held - xfs /home/with\\040space\n"
@@ -112,7 +113,7 @@ static void test_what_is_read_is_written_the_same(void **state)
         static const char *const rests[] = {
                 SIZE BITS BOOT ROOT HOME,
                 SIZE BITS BOOT,
-                SIZE "bootbits no\nboot held - ext4 /boot/grub\n",
+                SIZE "bootbits no\nefi yes\nboot held - ext4 /boot/grub\n",
                 "image-size 0\n" BITS "boot unfit A-1 btrfs /@/boot/grub\n" ROOT,
                 SIZE "bootbits no\nboot unknown A-1 vfat /grub\n",
                 "image-size 18446744073709551615\n" BITS BOOT,

@@ -60,7 +60,7 @@ def wake(story, machine, first_words):
 
 def fall_asleep(story, machine):
     witness, block = wake(story, machine, "The disk has nothing of ours in GRUB's environment block yet.")
-    story.command(machine, "hibctl mark")
+    story.command(machine, "hibctl mark --store=env")
     story.tell("What GRUB itself now reads from the disk, without any journal:")
     story.quote(f"hib_mark={envblock.mark_text(machine.disk.grubenv()).decode()}")
     story.tell("Hibernating: the kernel writes the machine's memory to the swap partition and switches off.")
@@ -94,8 +94,9 @@ def mark_in_save_kernel(story, machine, direct):
         story.tell("Forced to use the environment block, it refuses to mount:")
         if story.command(machine, "hibctl mark --plan=/etc/hibctl/plan --store=env", check=False).status != scenario.REFUSED:
             raise machine._error("a held boot filesystem was not refused")
-        story.tell("Left to choose, it writes into the boot bits of the image's own swap area:")
-        story.command(machine, "hibctl mark --plan=/etc/hibctl/plan")
+        story.tell("It writes into the boot bits of the image's own swap area (left to choose, it would take an EFI "
+                   "variable where there is UEFI):")
+        story.command(machine, "hibctl mark --plan=/etc/hibctl/plan --store=bootbits")
         if "/dev/vda" in machine.run("cat /proc/mounts").output:
             raise machine._error("something of the sleeping system is mounted")
     story.tell("The machine is off again. Compared sector by sector with before:")

@@ -181,7 +181,7 @@ def test_boot_filesystem_on_layers(machine, stacker, name):
     stacker.do(f"mke2fs {device} && mount -t ext4 {device} /boot", "umount /boot")
     machine.run("mkdir /boot/grub && hibctl env create && cp -r /mnt/grub/grub.cfg /mnt/grub/i386-pc /boot/grub")
     machine.run("hibctl setup --modules=/usr/lib/hibctl", check=False)
-    result = machine.run(f"hibctl mark --dry-run --image=UUID={SWAP_UUID} --kernel=$(ls /mnt/vmlinuz-*) --initrd=none",
+    result = machine.run(f"hibctl mark --dry-run --store=env --image=UUID={SWAP_UUID} --kernel=$(ls /mnt/vmlinuz-*) --initrd=none",
                          check=False)
     why = NOT_WRITABLE[name]
     if not why:

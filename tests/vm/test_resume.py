@@ -28,7 +28,7 @@ def go_and_come_back(machine, prepare=True):
     if prepare:
         scenario.mark(machine)
     else:
-        machine.run("hibctl mark")
+        machine.run("hibctl mark --store=env")
     scenario.assert_mark(machine, "armed")
     armed = disk.grubenv()
     scenario.assert_only_mark_differs(block, armed)
@@ -162,7 +162,7 @@ def test_mark_is_where_grub_reads_when_another_tool_has_just_moved_the_block(dis
     disk = machine.disk
     scenario.setup(machine)
     before = disk.extents(disk.grubenv_path)
-    machine.run("suspend-to-disk --prepare; grub-editenv /boot/grub/grubenv set keep=else && hibctl mark")
+    machine.run("suspend-to-disk --prepare; grub-editenv /boot/grub/grubenv set keep=else && hibctl mark --store=env")
     machine.cut_power()
     scenario.assert_mark(machine, "armed")
     assert envblock.variables(disk.grubenv())["keep"] == "else"
@@ -397,7 +397,7 @@ def test_mark_refuses_a_block_without_a_slot_and_changes_nothing(disks, machine_
         machine.run(f"rm -f {path}")
         if block is not None:
             machine.write_file(path, block)
-        result = machine.run("hibctl mark", check=False)
+        result = machine.run("hibctl mark --store=env", check=False)
         assert result.status in (scenario.FAILED, scenario.REFUSED, scenario.NO_STORE), (name, result)
         assert result.output.count("\n") == 1 and path in result.output, (name, result)
         if block is None:

@@ -1,0 +1,343 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ * Copyright (C) 2026 The hibctl authors
+ */
+#include "config.h"
+
+#include <efivar/efivar.h>
+#include <errno.h>
+#include <linux/magic.h>
+#include <sched.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/statvfs.h>
+#include <sys/vfs.h>
+#include <unistd.h>
+
+#include "mark/efivar-names.h"
+#include "uefi.h"
+
+#define MODE 0644 /* what is in our variables is no secret, and status is for everybody */
+#define GLOBAL_GUID "8be4df61-93ca-11d2-aa0d-00e098032b8c"
+#define SHIM_GUID "605dab50-e046-4300-abb6-3dd810dd8b23"
+
+/* A variable as firmware keeps it: a header of 60 bytes (EDK2's authenticated one), the name in UTF-16, the contents.
+ */
+#define HEADER_SIZE 60
+
+const struct uefi_variable uefi_mark = { EFIVAR_MARK, EFIVAR_GUID }, uefi_tried = { EFIVAR_TRIED, EFIVAR_GUID },
+                           uefi_location = { EFIVAR_LOCATION, EFIVAR_SYSTEMD_GUID };
+
+static const char *test_folder(void)
+{
+        const char *path = getenv("EFIVARFS_PATH");
+
+        return path && path[0] ? path : NULL;
+}
+
+/* ---- can it be used ---- */
+
+enum uefi_access uefi_access(void)
+{
+        const char *folder = test_folder();
+        struct statfs fs;
+        struct statvfs vfs;
+
+        if (access(folder ? folder : "/sys/firmware/efi", F_OK) != 0)
+                return errno == ENOENT || errno == ENOTDIR ? UEFI_NO_FIRMWARE : UEFI_NOT_MOUNTED;
+        if (!folder)
+                folder = UEFI_MOUNT_POINT;
+        /* Without a way to reach variables libefivar would crash. */
+        if (!efi_variables_supported() || statfs(folder, &fs) < 0 ||
+            (!test_folder() && (unsigned int)fs.f_type != EFIVARFS_MAGIC))
+                return UEFI_NOT_MOUNTED;
+        return statvfs(folder, &vfs) == 0 && (vfs.f_flag & ST_RDONLY) ? UEFI_READ_ONLY : UEFI_USABLE;
+}
+
+void uefi_start(char *argv[])
+{
+        if (efi_variables_supported() || getenv("LIBEFIVAR_OPS") || test_folder() ||
+            access("/sys/firmware/efi", F_OK) != 0)
+                return;
+        if (setenv("LIBEFIVAR_OPS", "efivarfs", 1) == 0)
+                execv("/proc/self/exe", argv);
+        unsetenv("LIBEFIVAR_OPS"); /* then there is no such store */
+}
+
+int uefi_mount(void)
+{
+        if (unshare(CLONE_NEWNS) < 0 || mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 ||
+            mount("efivarfs", UEFI_MOUNT_POINT, "efivarfs", MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL) < 0)
+                return -errno;
+        return 0;
+}
+
+/* ---- what libefivar says ---- */
+
+#define TOLD_MAX 8
+
+/* Of the last call that failed: what comes after it, to put things in order, would make libefivar forget. */
+static struct {
+        struct {
+                char *function, *message;
+                int error;
+        } lines[TOLD_MAX];
+        unsigned int n;
+        bool kept; /* until things are in order */
+} told;
+
+static void forget(void)
+{
+        for (; told.n > 0; told.n--) {
+                free(told.lines[told.n - 1].function);
+                free(told.lines[told.n - 1].message);
+        }
+}
+
+static void note(void)
+{
+        char *file, *function, *message;
+        int line, error;
+
+        if (told.kept)
+                return;
+        forget();
+        for (; told.n < TOLD_MAX && efi_error_get(told.n, &file, &function, &line, &message, &error) > 0; told.n++) {
+                told.lines[told.n].function = strdup(function ? function : "");
+                told.lines[told.n].message = strdup(message ? message : "");
+                told.lines[told.n].error = error;
+        }
+}
+
+void uefi_each_error(void (*tell)(const char *function, const char *message, int error))
+{
+        for (unsigned int i = 0; i < told.n; i++)
+                if (told.lines[i].function && told.lines[i].message)
+                        tell(told.lines[i].function, told.lines[i].message, told.lines[i].error);
+        forget();
+}
+
+/* ---- one call of libefivar each ---- */
+
+/* Before a call. */
+static int begin(const struct uefi_variable *variable, efi_guid_t *guid)
+{
+        efi_error_clear();
+        if (uefi_access() < UEFI_READ_ONLY)
+                return -ENODEV;
+        return efi_str_to_guid(variable->guid, guid) < 0 ? -EINVAL : 0;
+}
+
+static int error_of(int result)
+{
+        int r = result >= 0 ? 0 : errno > 0 ? -errno : -EIO;
+
+        if (r < 0 && r != -ENOENT)
+                note();
+        return r;
+}
+
+ssize_t uefi_read(const struct uefi_variable *variable, void *buf, size_t size, uint32_t *attributes)
+{
+        efi_guid_t guid;
+        uint8_t *data = NULL;
+        size_t n = 0;
+        uint32_t ignored;
+        int r = begin(variable, &guid);
+
+        if (r < 0)
+                return r;
+        errno = 0;
+        r = error_of(efi_get_variable(guid, variable->name, &data, &n, attributes ? attributes : &ignored));
+        if (r == 0 && n > size)
+                r = -EFBIG;
+        if (r == 0 && n > 0)
+                memcpy(buf, data, n);
+        free(data);
+        return r == -ENOENT ? 0 : r < 0 ? r : (ssize_t)n;
+}
+
+static int set(const struct uefi_variable *variable, const void *bytes, size_t size, uint32_t attributes)
+{
+        efi_guid_t guid;
+        int r = begin(variable, &guid);
+
+        if (r < 0)
+                return r;
+        errno = 0;
+        return error_of(efi_set_variable(guid, variable->name, (uint8_t *)(uintptr_t)bytes, size, attributes, MODE));
+}
+
+static int del(const struct uefi_variable *variable)
+{
+        efi_guid_t guid;
+        int r = begin(variable, &guid);
+
+        if (r < 0)
+                return r;
+        errno = 0;
+        r = error_of(efi_del_variable(guid, variable->name));
+        return r == -ENOENT ? 0 : r;
+}
+
+/* ---- writing ---- */
+
+struct contents {
+        uint8_t bytes[UEFI_VARIABLE_MAX];
+        ssize_t size; /* 0: none; or a negative errno */
+        uint32_t attributes;
+};
+
+static struct contents *load(const struct uefi_variable *variable)
+{
+        struct contents *c = malloc(sizeof(*c));
+
+        if (c)
+                c->size = uefi_read(variable, c->bytes, sizeof(c->bytes), &c->attributes);
+        return c;
+}
+
+static bool holds(const struct contents *c, const void *bytes, ssize_t size, uint32_t attributes)
+{
+        return c && c->size == size &&
+               (size == 0 || (c->attributes == attributes && memcmp(c->bytes, bytes, size) == 0));
+}
+
+static bool is_now(const struct uefi_variable *variable, const void *bytes, size_t size, uint32_t attributes)
+{
+        struct contents *now = load(variable);
+        bool same = holds(now, bytes, (ssize_t)size, attributes);
+
+        free(now);
+        return same;
+}
+
+/* Firmware changes the attributes of no variable; and a plain folder does not cut a file that is overwritten. */
+static int replace(const struct uefi_variable *variable, const struct contents *old, const void *bytes, size_t size)
+{
+        int r = 0;
+
+        if (old->size == -EFBIG ||
+            (old->size > 0 && ((size_t)old->size != size || old->attributes != EFIVAR_ATTRIBUTES)))
+                r = del(variable);
+        if (r == 0)
+                r = set(variable, bytes, size, EFIVAR_ATTRIBUTES);
+        return r;
+}
+
+/* After a write that failed, which may have left anything. */
+static bool put_back(const struct uefi_variable *variable, const struct contents *old)
+{
+        if (old->size == -EFBIG)
+                return false;
+        if (old->size > 0 && is_now(variable, old->bytes, (size_t)old->size, old->attributes))
+                return true;
+        /* A file without contents stays behind where the kernel made it before the firmware refused. */
+        del(variable);
+        if (old->size > 0)
+                set(variable, old->bytes, (size_t)old->size, old->attributes);
+        return is_now(variable, old->bytes, (size_t)old->size, old->attributes);
+}
+
+int uefi_write(const struct uefi_variable *variable, const void *bytes, size_t size, bool *in_doubt)
+{
+        struct contents *old = load(variable);
+        int r;
+
+        *in_doubt = false;
+        if (!old)
+                return -ENOMEM;
+        r = old->size < 0 && old->size != -EFBIG ? (int)old->size : 0;
+        if (r == 0 && !holds(old, bytes, (ssize_t)size, EFIVAR_ATTRIBUTES)) {
+                r = replace(variable, old, bytes, size);
+                if (r == 0 && !is_now(variable, bytes, size, EFIVAR_ATTRIBUTES))
+                        r = -ESTALE;
+                told.kept = true;
+                if (r < 0)
+                        *in_doubt = !put_back(variable, old);
+                told.kept = false;
+        }
+        free(old);
+        return r;
+}
+
+int uefi_delete(const struct uefi_variable *variable)
+{
+        int r = del(variable);
+
+        return r < 0 || is_now(variable, NULL, 0, 0) ? r : -ESTALE;
+}
+
+/* ---- room ---- */
+
+int64_t uefi_room(void)
+{
+        const char *folder = test_folder();
+        struct statfs fs;
+
+        if (uefi_access() < UEFI_READ_ONLY || statfs(folder ? folder : UEFI_MOUNT_POINT, &fs) < 0 || fs.f_blocks == 0)
+                return -1;
+        return (int64_t)fs.f_bavail * fs.f_bsize;
+}
+
+int64_t uefi_space_for(const struct uefi_variable *variable, size_t size)
+{
+        return (int64_t)(HEADER_SIZE + 2 * (strlen(variable->name) + 1) + size);
+}
+
+/* ---- variables that the firmware and shim make ---- */
+
+static bool is_one(const struct uefi_variable *variable, uint32_t *attributes)
+{
+        uint8_t value;
+
+        return uefi_read(variable, &value, 1, attributes) == 1 && value == 1;
+}
+
+/* shim can be told to check nothing ("mokutil --disable-validation"); it then leaves a volatile variable. */
+bool uefi_secure_boot(void)
+{
+        static const struct uefi_variable secure_boot = { "SecureBoot", GLOBAL_GUID },
+                                          setup_mode = { "SetupMode", GLOBAL_GUID },
+                                          disabled = { "MokSBStateRT", SHIM_GUID };
+        uint32_t attributes = 0;
+
+        return is_one(&secure_boot, NULL) && !is_one(&setup_mode, NULL) &&
+               !(is_one(&disabled, &attributes) && !(attributes & EFI_VARIABLE_NON_VOLATILE));
+}
+
+static const struct uefi_variable boot_current = { "BootCurrent", GLOBAL_GUID },
+                                  boot_next = { "BootNext", GLOBAL_GUID };
+
+static int read_number(const struct uefi_variable *variable, uint16_t *number)
+{
+        uint8_t bytes[2];
+        ssize_t n = uefi_read(variable, bytes, sizeof(bytes), NULL);
+
+        if (n != 2)
+                return n == 0 ? -ENOENT : n == 1 || n == -EFBIG ? -EBADMSG : (int)n;
+        *number = (uint16_t)(bytes[0] | bytes[1] << 8);
+        return 0;
+}
+
+int uefi_boot_current(uint16_t *number)
+{
+        return read_number(&boot_current, number);
+}
+
+int uefi_boot_next(uint16_t *number)
+{
+        return read_number(&boot_next, number);
+}
+
+int uefi_set_boot_next(uint16_t number, bool *in_doubt)
+{
+        const uint8_t bytes[] = { (uint8_t)number, (uint8_t)(number >> 8) };
+
+        return uefi_write(&boot_next, bytes, sizeof(bytes), in_doubt);
+}
+
+int uefi_delete_boot_next(void)
+{
+        return uefi_delete(&boot_next);
+}
