@@ -2,7 +2,8 @@
 # Copyright (C) 2026 The hibctl authors
 """A story: a virtual machine hibernates, is switched off, and comes back by itself through GRUB.
 
-Run by ./dev demo. With --save-kernel another kernel marks for the sleeping system, whose filesystems it must not touch.
+Run by ./dev demo. With --save-kernel another kernel marks for the sleeping system, whose filesystems it must not touch;
+with --efi the mark goes into a variable of the firmware.
 Exit status 0 only if the same session came back."""
 
 import argparse
@@ -13,6 +14,8 @@ import shutil
 import sys
 import time
 from pathlib import Path
+
+from grub.nvram import MARK, Nvram
 
 from . import envblock, grubcfg, host, scenario
 from .disk import DiskMaker, differing_sectors
@@ -49,7 +52,7 @@ def wake(story, machine, first_words):
     story.tell(f"Power on. {first_words}")
     machine.boot()
     story.tell(f"A stock Debian kernel ({machine.disk.kernel.release}) is up, through {machine.firmware.value} and GRUB.")
-    story.command(machine, "hibctl setup --modules=/usr/lib/hibctl")
+    story.command(machine, "hibctl setup --modules=/usr/lib/hibctl", check=False)
     block = machine.disk.grubenv()
     witness = Witness(machine)
     story.tell(f"A process holds the secret {witness.secret} in its memory, and nowhere else. It has counted to "
@@ -151,11 +154,29 @@ def save_kernel(story, maker, machine, logs):
     prove(story, machine, witness, block, power_ons=3)
 
 
+def efi(story, maker, machine, logs):
+    """Where GRUB cannot write, the firmware keeps the mark."""
+    witness, block = wake(story, machine, "/boot is on btrfs here: GRUB can read it, but not write to it.")
+    story.tell("Which store would take the mark, and why:")
+    story.command(machine, "hibctl mark --dry-run")
+    story.command(machine, "hibctl mark")
+    story.tell("Hibernating: the kernel writes the machine's memory to the swap partition and switches off.")
+    machine.hibernate()
+    story.tell("The machine is off. In the firmware's flash memory there is now:")
+    story.quote(f"{MARK} = {Nvram(machine._nvram).get(MARK).decode()}")
+    come_back(story, machine, logs / "menu.png")
+    if machine.run("ls /sys/firmware/efi/efivars/HibctlMark-*", check=False).status == 0:
+        raise machine._error("the variable is still there")
+    story.tell("GRUB has deleted the variable before it started the kernel: no second attempt can happen by itself.")
+    prove(story, machine, witness, block, power_ons=2)
+
+
 def play(story, plot, layout, firmware, logs):
     scratch = host.Scratch()
     with contextlib.ExitStack() as stack:
         stack.callback(scratch.remove)
-        boot = "/ (ext4) with /boot in it" if layout.boot is Boot.ROOT else "/boot (ext4), / (ext4)"
+        boot = {Boot.ROOT: "/ (ext4) with /boot in it", Boot.BTRFS: "/boot (btrfs), / (ext4)"}.get(
+            layout.boot, "/boot (ext4), / (ext4)")
         story.tell(f"Making a disk: ESP, {boot}, swap; the distribution's GRUB; a stock Debian kernel.")
         maker = DiskMaker(scratch, host.Kernel(), host.tool_under_test(), host.modules_under_test(),
                           grubcfg.scripts_under_test())
@@ -169,13 +190,18 @@ def main():
     parser = argparse.ArgumentParser(prog="./dev demo", description="A machine hibernates and comes back through GRUB.")
     parser.add_argument("--bios", action="store_true", help="with SeaBIOS instead of UEFI (OVMF)")
     parser.add_argument("--save-kernel", action="store_true", help="a save kernel marks, hands off what sleeps")
+    parser.add_argument("--efi", action="store_true", help="the mark goes into an EFI variable, because /boot is on btrfs")
     parser.add_argument("--logs", type=Path, default=Path("demo-logs"), help="folder for logs and the picture of the menu")
     options = parser.parse_args()
     logs = options.logs.absolute()
     shutil.rmtree(logs, ignore_errors=True)
     logs.mkdir(parents=True)
     story = Story()
-    plot, layout = (save_kernel, Layout(Boot.ROOT)) if options.save_kernel else (one_kernel, Layout())
+    plot, layout = one_kernel, Layout()
+    if options.save_kernel:
+        plot, layout = save_kernel, Layout(Boot.ROOT)
+    elif options.efi:
+        plot, layout = efi, Layout(Boot.BTRFS)
     try:
         play(story, plot, layout, Firmware.SEABIOS if options.bios else Firmware.OVMF, logs)
     except (AssertionError, host.HostError) as error:

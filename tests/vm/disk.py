@@ -11,7 +11,7 @@ import shutil
 import struct
 import subprocess
 
-from . import envblock, guest, grubcfg, host
+from . import envblock, guest, grubcfg, host, volumes
 from .layout import (BOOT_UUID, DISK_GUID, ESP_UUID, MIB, PAGE, ROOT_UUID, SWAP2_UUID, SWAP_FILE, SWAP_UUID,
                      SWAPFILE_UUID, Boot, Layout, Swap)
 
@@ -76,7 +76,7 @@ class Disk:
     def read_file(self, path):
         """A file's content, as GRUB itself reads it: without the journal."""
         part, inner = self.layout.locate(path)
-        return host.run("grub-fstest", self.path, "cat", f"{self.parts[part].grub}{inner}")
+        return host.run("grub-fstest", self.path, "cat", f"{volumes.grub_device(self.layout, part)}{inner}")
 
     def exists(self, path):
         try:
@@ -113,7 +113,7 @@ class Disk:
     def extents(self, path):
         """Where a file's bytes are in the image, as GRUB finds them: list of (offset, length), empty for no file."""
         part, inner = self.layout.locate(path)
-        said = host.run("grub-fstest", self.path, "blocklist", f"{self.parts[part].grub}{inner}").decode()
+        said = host.run("grub-fstest", self.path, "blocklist", f"{volumes.grub_device(self.layout, part)}{inner}").decode()
         # Whole sectors are SECTOR+COUNT; a piece of one is SECTOR[FIRST-END].
         found = re.findall(r"(\d+)(?:\+(\d+)|\[(\d+)-(\d+)\])", said)
         base = self.parts[part].start
@@ -270,7 +270,11 @@ class DiskMaker:
         _make_esp(disk, boot if layout.boot is Boot.ESP else None)
         _make_swap(disk)
         config = grubcfg.make_config(layout, self.kernel, self.scripts, disk.swap_offset, dict(settings), entries)
-        disk.write_file("/boot/grub/grub.cfg", config.encode())
+        if layout.boot in volumes.MODULES:
+            (boot / "grub/grub.cfg").write_text(config)
+            volumes.make_boot(disk, boot)
+        else:
+            disk.write_file("/boot/grub/grub.cfg", config.encode())
         _install_grub(disk, folder)
         shutil.rmtree(folder)
         return disk
@@ -397,6 +401,7 @@ def _install_grub(disk, folder):
     for platform in host.PLATFORMS:
         images[platform] = folder / f"core-{platform}"
         modules = _GRUB_MODULES + (("biosdisk",) if platform == "i386-pc" else ())
+        modules += volumes.GRUB_MODULES.get(layout.boot, ())
         host.run("grub-mkimage", "-d", host.GRUB_LIB / platform, "-O", platform, "-p", layout.grub_folder, "-c", early,
                  "-o", images[platform], *modules)
     for name in ("EFI", "EFI/BOOT"):

@@ -6,7 +6,7 @@ import shutil
 import stat
 from pathlib import Path
 
-from . import host
+from . import host, volumes
 from .layout import Swap
 
 _PROGRAMS = Path(__file__).resolve().parent / "guest"
@@ -143,7 +143,7 @@ def make_root(work, layout, kernel, programs, hibctl=None, moddir=None):
     for name in ("blkid", "grub-editenv", "dmsetup", "kexec"):
         (work / "usr/bin" / name).unlink(missing_ok=True)
         tree.add(host.find_tool(name), f"usr/sbin/{name}")
-    add_modules(tree, kernel, LAYER_MODULES)
+    add_modules(tree, kernel, LAYER_MODULES + volumes.MODULES.get(layout.boot, ()))
     tree.add(_PROGRAMS / "rc", "usr/sbin/init", 0o755)
     (work / "usr/bin/init").unlink()
     for name in ("agent", "suspend-to-disk", "shut-down", "jump"):
@@ -157,6 +157,7 @@ def make_root(work, layout, kernel, programs, hibctl=None, moddir=None):
         for platform in host.PLATFORMS:
             tree.add(moddir / platform / "hibresume.mod", f"usr/lib/hibctl/{platform}/hibresume.mod", 0o644)
     tree.write("etc/fstab", layout.fstab())
+    tree.write("etc/volumes", volumes.script(layout, kernel))
     tree.write("etc/hostname", "sleeper\n")
     tree.write("etc/passwd", "root:x:0:0:root:/root:/bin/sh\n")
     tree.write("etc/group", "root:x:0:\n")

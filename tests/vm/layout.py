@@ -31,6 +31,9 @@ class Boot(enum.Enum):
     PARTITION = "boot-partition"  # an ext4 of its own
     ROOT = "boot-in-root"  # a folder of the ext4 root
     ESP = "boot-on-esp"  # the EFI system partition, vfat
+    BTRFS = "boot-on-btrfs"  # these GRUB can read, but not write to
+    LVM = "boot-on-lvm"
+    RAID = "boot-on-raid"  # RAID 1 of md, two halves
 
 
 class Swap(enum.Enum):
@@ -82,7 +85,7 @@ class Layout:
 
     @property
     def boot_uuid(self):
-        return {Boot.PARTITION: BOOT_UUID, Boot.ROOT: ROOT_UUID, Boot.ESP: ESP_UUID}[self.boot]
+        return {Boot.ROOT: ROOT_UUID, Boot.ESP: ESP_UUID}.get(self.boot, BOOT_UUID)
 
     @property
     def resume_tag(self):
@@ -92,8 +95,10 @@ class Layout:
     def partitions(self):
         """The partitions in disk order, by name."""
         wanted = [("bios", 1, _TYPE_BIOS_GRUB), ("esp", 96 if self.boot is Boot.ESP else 40, _TYPE_ESP)]
-        if self.boot is Boot.PARTITION:
-            wanted.append(("boot", 96, _TYPE_LINUX))
+        if self.boot_partition == "boot":
+            wanted.append(("boot", 160 if self.boot is Boot.BTRFS else 96, _TYPE_LINUX))
+        if self.boot is Boot.RAID:
+            wanted.append(("boot2", 96, _TYPE_LINUX))
         root_mib = 128 + (self.swap_mib if self.swap is Swap.FILE else 0)
         wanted.append(("root", root_mib, _TYPE_LINUX))
         if self.swap is Swap.PARTITION:
@@ -122,12 +127,12 @@ class Layout:
 
     @property
     def boot_partition(self):
-        return {Boot.PARTITION: "boot", Boot.ROOT: "root", Boot.ESP: "esp"}[self.boot]
+        return {Boot.ROOT: "root", Boot.ESP: "esp"}.get(self.boot, "boot")
 
     def fstab(self):
         lines = [f"UUID={ROOT_UUID} / ext4 defaults 0 1"]
-        if self.boot is Boot.PARTITION:
-            lines.append(f"UUID={BOOT_UUID} /boot ext4 defaults 0 2")
+        if self.boot_partition == "boot":
+            lines.append(f"UUID={BOOT_UUID} /boot {'btrfs' if self.boot is Boot.BTRFS else 'ext4'} defaults 0 2")
         esp = "/boot" if self.boot is Boot.ESP else "/boot/efi"
         lines.append(f"UUID={ESP_UUID} {esp} vfat umask=0077 0 1")
         if self.swap is Swap.PARTITION:

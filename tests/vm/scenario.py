@@ -107,13 +107,14 @@ def prepare(machine, options=""):
 
 
 def fall_asleep(disks, firmware, layout, folder, marked=True, boot_mounted=True, module=True, variables=OTHERS,
-                entries="", prepared=None, memory_mib=MEMORY_MIB):
+                entries="", prepared=None, memory_mib=MEMORY_MIB, on_disk=True):
     """Boots a machine, sets hibctl up, marks and hibernates. BOOT_MOUNTED: whether the sleeping system still has its
-    boot filesystem mounted. PREPARED: options of "hibctl prepare", which then takes the place of marking."""
+    boot filesystem mounted. PREPARED: options of "hibctl prepare", which then takes the place of marking. ON_DISK: no mark
+    goes into an EFI variable."""
     disk = disks.disk(layout, module=module, variables=variables, entries=entries)
     with Machine(disk, firmware, folder, memory_mib) as machine:
         machine.boot()
-        setup(machine)
+        setup(machine, on_disk)
         block = disk.grubenv()
         witness = Witness(machine)
         if not boot_mounted:
@@ -124,7 +125,7 @@ def fall_asleep(disks, firmware, layout, folder, marked=True, boot_mounted=True,
                 machine.run("umount /boot/efi", check=False)  # it is on top of /boot
             plan = prepare(machine, prepared)
         elif marked:
-            mark(machine)
+            mark(machine, "--store=env" if on_disk else "")
         else:
             machine.run("suspend-to-disk --prepare")
         machine.hibernate()
