@@ -366,6 +366,17 @@ def test_not_mounted(uefi):
     assert (told["verdict"], told["source"]) == ("resume", "bootbits"), "no later source is asked"
 
 
+def test_the_library_is_told_where_variables_will_be(machine):
+    """It looks for efivarfs once, before main. Where that is not mounted yet the program begins anew."""
+    log = machine.scratch.path / "calls"
+    for args, times in (["status"], 2), (["--version"], 2):
+        machine(*args, prefix=(*BARE, "env", "-u", "EFIVARFS_PATH", "strace", "-f", "-qq", "-o", log, "-e", "trace=execve"))
+        calls = log.read_text().splitlines()
+        assert len(calls) == times and "/proc/self/exe" in calls[-1], calls
+    machine("status", prefix=("strace", "-f", "-qq", "-o", log, "-e", "trace=execve"))
+    assert len(log.read_text().splitlines()) == 1, "without UEFI it does not"
+
+
 # ---- whether GRUB would see it ----
 
 
