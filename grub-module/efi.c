@@ -57,7 +57,9 @@ read_variable (const void *guid, const char *name, struct variable *variable)
   variable->status = SOURCE_UNREADABLE;
   status = grub_efi_get_variable (name, guid, &variable->len,
 				  &variable->bytes);
-  if (status == GRUB_EFI_NOT_FOUND
+  /* GRUB asks for the length first, without a buffer.  If that is zero, EDK II
+     says that the buffer is missing, and not that it is too small.  */
+  if (status == GRUB_EFI_NOT_FOUND || status == GRUB_EFI_INVALID_PARAMETER
       || (status == GRUB_EFI_SUCCESS && ! variable->bytes))
     variable->status = SOURCE_ABSENT;
   else if (status == GRUB_EFI_SUCCESS)
@@ -90,6 +92,11 @@ write_variable (const char *name, void *bytes, grub_size_t len)
 
 /* ---- the mark ---- */
 
+/* What was taken since GRUB was started.  The variable is gone, but its image
+   may be there still, for a person to choose.  */
+static struct mark taken;
+static int has_taken;
+
 void
 hibresume_efi_read (struct hibresume_claim *claim)
 {
@@ -106,12 +113,32 @@ hibresume_efi_read (struct hibresume_claim *claim)
 					&claim->mark);
       hibresume_take_facts (claim);
     }
+  else if (variable.status == SOURCE_ABSENT && has_taken)
+    {
+      facts->status = SOURCE_VALID;
+      claim->mark = taken;
+      hibresume_take_facts (claim);
+    }
   grub_free (variable.bytes);
+}
+
+grub_err_t
+hibresume_efi_take (const struct hibresume_claim *claim)
+{
+  grub_err_t err = hibresume_efi_delete ();
+
+  if (err)
+    return err;
+  taken = claim->mark;
+  taken.state = MARK_TAKEN;
+  has_taken = 1;
+  return GRUB_ERR_NONE;
 }
 
 grub_err_t
 hibresume_efi_delete (void)
 {
+  has_taken = 0;
   return write_variable (EFIVAR_MARK, 0, 0);
 }
 
@@ -177,6 +204,13 @@ void
 hibresume_efi_read (struct hibresume_claim *claim)
 {
   claim->facts.status = SOURCE_ABSENT;
+}
+
+grub_err_t
+hibresume_efi_take (const struct hibresume_claim *claim
+		    __attribute__ ((unused)))
+{
+  return GRUB_ERR_NONE;
 }
 
 grub_err_t

@@ -220,7 +220,7 @@ take_mark (const struct hibresume_claim *claim)
     case SOURCE_BOOTBITS:
       return hibresume_bootbits_overwrite (claim, take);
     case SOURCE_EFI:
-      return hibresume_efi_delete ();
+      return hibresume_efi_take (claim);
     case SOURCE_SYSTEMD:
       return hibresume_systemd_remember (claim);
     default:

@@ -111,11 +111,13 @@ void hibresume_bootbits_read (const struct mark *area,
 grub_err_t hibresume_bootbits_overwrite (const struct hibresume_claim *claim,
 					 void (*edit) (char *slot));
 
-/* efi.c: our variable, which is consumed by deleting it; and systemd's.
+/* efi.c: our variable, which is consumed by deleting it; and systemd's.  TAKE
+   deletes, too, but for as long as GRUB runs there is a taken mark in its place.
    IDENTIFY, for an image that is there, tells it from others and finds out
-   whether it was tried.  REMEMBER writes down that it was.  An error of DELETE
-   or REMEMBER means that the firmware has not done it.  */
+   whether it was tried.  REMEMBER writes down that it was.  An error of TAKE,
+   DELETE or REMEMBER means that the firmware has not done it.  */
 void hibresume_efi_read (struct hibresume_claim *claim);
+grub_err_t hibresume_efi_take (const struct hibresume_claim *claim);
 grub_err_t hibresume_efi_delete (void);
 void hibresume_systemd_read (struct hibresume_claim *claim);
 void hibresume_systemd_identify (struct hibresume_claim *claim);

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # Copyright (C) 2026 The hibctl authors
-"""Small disks with the distribution's real GRUB on them, booted in QEMU through SeaBIOS; what GRUB says is read from
-the serial line. Everything is made in files, without root."""
+"""Small disks with the distribution's real GRUB on them, booted in QEMU through SeaBIOS or OVMF; what GRUB says is read
+from the serial line. Everything is made in files, without root."""
 
 import os
 import re
@@ -13,7 +13,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from . import nbd
+from . import nbd, nvram
 
 TOP = Path(__file__).resolve().parents[2]
 CACHE = Path(os.environ.get("HIBCTL_DEV_CACHE", "/var/cache/hibctl-dev"))
@@ -83,6 +83,19 @@ def build_module(output, lib=GRUB_LIB / PLATFORM, **env):
     script = TOP / "grub-module" / "build-module"
     return run(script, "--grub-source", GRUB_SOURCE, "--grub-lib", lib, "--output", output,
                env=dict(os.environ, TARGET_CPPFLAGS="-Werror", **env)).decode()
+
+
+def build_test_module(name, folder, platform):
+    """Builds tests/grub/NAME.c as a module, by the same script. Returns its path."""
+    text = (TOP / "grub-module" / "build-module").read_text().replace("hibresume", name)
+    text = re.sub(r"^c_files=.*", f"c_files={name}.c", text, flags=re.MULTILINE)
+    text = re.sub(r"^mark_files=.*", "mark_files=", text, flags=re.MULTILINE)
+    script = folder / f"build-{name}"
+    script.write_text(text.replace('-I"$srcdir/.."', f'-I"{TOP}"'))
+    output = folder / platform / f"{name}.mod"
+    run("sh", script, "--grub-source", GRUB_SOURCE, "--grub-lib", GRUB_LIB / platform, "--output", output, "--srcdir",
+        TOP / "tests" / "grub", env=dict(os.environ, TARGET_CPPFLAGS="-Werror"))
+    return output
 
 
 def module_under_test(folder, platform=PLATFORM):
@@ -234,6 +247,25 @@ class Disk:
         return self.path.read_bytes()
 
 
+class EfiDisk:
+    """A disk that boots on UEFI: everything on a FAT filesystem, the EFI system partition."""
+
+    PLATFORM = "x86_64-efi"
+    UUID = "1234-ABCD"
+
+    def __init__(self, folder, config, files, parts=(), module=None):
+        self.path = folder / "disk.img"
+        core = folder / "core.efi"
+        run("grub-mkimage", "-d", GRUB_LIB / self.PLATFORM, "-O", self.PLATFORM, "-p", "(hd0,gpt1)/boot/grub", "-o",
+            core, "part_gpt", "fat", "normal", "configfile")
+        files = {"/EFI/BOOT/BOOTX64.EFI": core, "/boot/grub/grub.cfg": config.encode()} | files
+        files |= grub_files(module or module_under_test(folder, self.PLATFORM), self.PLATFORM)
+        self.offsets = partitioned(self.path, "gpt", [("esp", fat(folder, files, 32 * MIB, self.UUID), None), *parts])
+
+    def content(self):
+        return self.path.read_bytes()
+
+
 def file_in_ext4(disk, path, offset):
     """The bytes of a file in the filesystem at OFFSET of a disk, as debugfs reads them."""
     return run("debugfs", "-R", f"cat {path}", f"{disk}?offset={offset}")
@@ -304,6 +336,27 @@ def boot(*disks):
     """Boots, and returns what the serial line said until the machine went off."""
     with Boot(disks) as machine:
         return machine.wait_end()
+
+
+class Ovmf:
+    """UEFI firmware with variables of its own, which are kept from one boot to the next."""
+
+    FILES = Path("/usr/share/OVMF")
+
+    def __init__(self, folder):
+        self.path = folder / "vars.fd"
+        shutil.copy(self.FILES / "OVMF_VARS_4M.fd", self.path)
+
+    @property
+    def nvram(self):
+        return nvram.Nvram(self.path)
+
+    def boot(self, *disks, **options):
+        drives = [f"if=pflash,format=raw,readonly=on,file={self.FILES}/OVMF_CODE_4M.fd",
+                  f"if=pflash,format=raw,file={self.path}"]
+        extra = [word for drive in drives for word in ("-drive", drive)]
+        with Boot(disks, extra=extra, **options) as machine:
+            return machine.wait_end()
 
 
 def boot_read_only(disk):
