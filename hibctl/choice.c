@@ -78,9 +78,8 @@ static const char *why_usable(const struct store *store)
 
 static void rank(struct choice *choice, const struct settings *settings)
 {
-        static const struct store *const released[] = { &store_env, &store_efi, &store_bootbits }, *const held[] = {
-                &store_efi, &store_bootbits, &store_env
-        };
+        static const struct store *const released[] = { &store_env, &store_efi, &store_bootbits };
+        static const struct store *const held[] = { &store_efi, &store_bootbits, &store_env };
         const struct store *const *order = store_env_bootfs()->mounted_here ? released : held;
 
         if (settings->n_stores > 0)

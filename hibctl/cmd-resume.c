@@ -156,7 +156,9 @@ static int take(const struct store *store, const struct mark *image)
             !target_same_area(&reading.mark, image))
                 return r;
         reading.mark.state = MARK_TAKEN;
-        if (mark_format(&reading.mark, text, NULL) != MARK_OK)
+        if (store == &store_efi)
+                mark_format_empty(text); /* a variable is taken by deleting it */
+        else if (mark_format(&reading.mark, text, NULL) != MARK_OK)
                 return fail(_("%s: the mark cannot be written"), reading.place);
         r = store->write(text);
         if (r == EXIT_DONE)
@@ -181,6 +183,11 @@ static int take_marks(const struct place *p)
         store_bootbits.open(&where, /* for_writing= */ true);
         r = take(&store_bootbits, &image);
         store_bootbits.close();
+        if (r == EXIT_DONE) {
+                store_efi.open(&where, /* for_writing= */ true);
+                r = take(&store_efi, &image);
+                store_efi.close();
+        }
         if (r != EXIT_DONE || !p->has_plan || p->plan.boot_state != PLAN_BOOT_RELEASED)
                 return r;
         r = store_env.open(&where, /* for_writing= */ true);

@@ -120,6 +120,7 @@ def main():
     if os.geteuid() != 0:
         parser.error("loop devices and mounts need root")
     parts = (options.only,) if options.only else PARTS
+    os.environ["EFIVARFS_PATH"] = "/nonexistent/efivars/"  # for libefivar: this machine's firmware is left alone
 
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     stage.enter_namespace()

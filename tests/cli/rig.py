@@ -22,6 +22,7 @@ _MEMORY = Path("/dev/shm")
 _PREFIX = "hibctl-cli-"
 # For libefivar, which the tool uses: a machine without UEFI. So no test ever writes to the firmware of this one.
 NO_UEFI = {"EFIVARFS_PATH": "/nonexistent/efivars/"}
+os.environ.update(NO_UEFI)
 NOBODY = 65534
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from . import envblock
-from .rig import AS_NOBODY, RELEASE
+from .rig import AS_NOBODY, NO_UEFI, RELEASE
 
 # The documented interface. What is not in here must not exist, and what is in here must be in --help.
 GLOBAL_OPTIONS = {"root": "DIR", "json": None, "quiet": None, "verbose": None, "help": None, "version": None}
@@ -320,7 +320,7 @@ def on_terminal(tool, argv, env=None):
     ours, theirs = pty.openpty()
     try:
         done = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=theirs, stderr=subprocess.DEVNULL,
-                                env={"LC_ALL": "C", "TERM": "xterm"} | (env or {}))
+                                env={"LC_ALL": "C", "TERM": "xterm", **NO_UEFI} | (env or {}))
         os.close(theirs)
         text = b""
         while True:

@@ -97,9 +97,26 @@ def test_cancel_is_one_delete(uefi, mark):
     assert len(calls) == 1 and "unlink(" in calls[0], calls
 
 
+def test_the_load_kernel_takes_what_is_still_armed(uefi, mark, scratch):
+    """Who comes there by another way than GRUB's module must not find it armed again after a resume that failed."""
+    mark()
+    swap = uefi.machine.swap
+    before = uefi.mark()
+    swap.put_image()
+    other = rig.Swap(scratch, "other")
+    other.put_image()
+    uefi("resume", f"--device={other.device}", "--timeout=1").says_no(1, "still there")
+    assert uefi.mark() == before, "it is about another image"
+    fault = ("strace", "-f", "-qq", "-o", "/dev/null", "-e", "trace=unlink", "-e", "inject=unlink:error=EIO")
+    uefi("resume", f"--device={swap.device}", "--timeout=1", prefix=fault).says_no(1, "HibctlMark")
+    uefi("resume", f"--device={swap.device}", "--timeout=1").says_no(1, "still there")
+    assert MARK not in uefi.names()
+
+
 # ---- what may be there already ----
 
 
+# The first is what is left where the firmware has refused a new one.
 @pytest.mark.parametrize("raw", [b"", b"\7\0\0\0", b"\7", b"\7\0"])
 def test_without_contents_it_is_absent(uefi, mark, raw):
     uefi.path(MARK).write_bytes(raw)
@@ -162,7 +179,9 @@ def test_another_session(uefi, mark, scratch):
     uefi.put(MARK, text)
     uefi("mark", "--store=efi").says_no(3, other.uuid, "cancel --discard-image")
     assert uefi.mark() == text
-    assert uefi("--json", "mark").done().json()["store"] == "bootbits"
+    result = uefi("--json", "mark").done()
+    said = result.json()
+    assert said["store"] == "bootbits" and result.err == "" and said["considered"][0]["usable"] is False
     assert uefi.mark() == text
     other.remove_image()
     said = mark()
@@ -364,6 +383,17 @@ def test_not_mounted(uefi):
     machine.swap.put_image()
     told = machine("--json", "status", prefix=BARE, env=bare).json()
     assert (told["verdict"], told["source"]) == ("resume", "bootbits"), "no later source is asked"
+
+
+def test_the_library_is_told_where_variables_will_be(machine):
+    """It looks for efivarfs once, before main. Where that is not mounted yet the program begins anew."""
+    log = machine.scratch.path / "calls"
+    for args, times in (["status"], 2), (["--version"], 2):
+        machine(*args, prefix=(*BARE, "env", "-u", "EFIVARFS_PATH", "strace", "-f", "-qq", "-o", log, "-e", "trace=execve"))
+        calls = log.read_text().splitlines()
+        assert len(calls) == times and "/proc/self/exe" in calls[-1], calls
+    machine("status", prefix=("strace", "-f", "-qq", "-o", log, "-e", "trace=execve"))
+    assert len(log.read_text().splitlines()) == 1, "without UEFI it does not"
 
 
 # ---- whether GRUB would see it ----
@@ -817,6 +847,10 @@ def test_boot_next_that_cannot_be_set(uefi):
              "-e", "inject=write:error=ENOSPC")
     uefi("mark", "--boot-next", "--store=env", prefix=fault).says_no(4, "BootNext", "room")
     assert variables(uefi) == before and envblock.state(uefi.machine.grub_reads()) == "none"
+    # Nothing is remembered either: what somebody sets later is not ours to take away.
+    uefi.put(BOOT_NEXT, b"\3\0")
+    uefi("cancel").nothing()
+    assert uefi.get(BOOT_NEXT) == b"\3\0"
 
 
 def test_boot_next_is_put_back_if_the_mark_fails(uefi):
@@ -862,6 +896,7 @@ def order(uefi):
 def test_store_in_conf(uefi, conf):
     conf.main.write_text("# what we want\n\n ; here\n\tStore = env, efi \r\n")
     assert considered(uefi) == ("env", [("env", True), ("efi", True)])
+    assert "ignored" not in uefi("mark", "--dry-run").done().err
     conf.main.write_text("Store=bootbits efi env\n")
     assert considered(uefi)[0] == "bootbits"
     uefi("mark").done()

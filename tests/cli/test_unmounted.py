@@ -116,7 +116,7 @@ def held_up(machine, call, seconds, *argv):
     inject = f"inject={call}:delay_exit={int(seconds * 1e6)}"
     strace = ["strace", "-f", "-qq", "-o", "/dev/null", "-e", f"trace={call}", "-e", inject]
     return subprocess.Popen([*strace, *machine.tool.argv(*argv, root=machine.root)], stderr=subprocess.PIPE,
-                            stdout=subprocess.DEVNULL, env={"PATH": rig.PATH, "LC_ALL": "C"})
+                            stdout=subprocess.DEVNULL, env={"PATH": rig.PATH, "LC_ALL": "C", **rig.NO_UEFI})
 
 
 def mounts_of_others(folder):
