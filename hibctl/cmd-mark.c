@@ -58,18 +58,6 @@ static int print_result(const struct request *request, struct outcome *outcome)
         return print_json(o);
 }
 
-static int print_words(const struct request *request, const struct outcome *outcome)
-{
-        const struct mark *mark = &outcome->mark;
-
-        if (request->dry_run)
-                say(_("would mark: image on %s, offset %llu pages, kernel %s"), mark->image,
-                    (unsigned long long)mark->offset, mark->kernel);
-        else
-                say(_("marked: the next power-on resumes from %s with %s, once"), mark->image, mark->kernel);
-        return EXIT_DONE;
-}
-
 /* ---- one store ---- */
 
 /* Whether the store could take the mark, without writing: what --dry-run can promise. */
@@ -400,6 +388,20 @@ static int arm_by_plan(const struct request *request, struct outcome *outcome)
         outcome->mark = plan.mark;
         outcome->considered = json_object_new_array();
         return choose_by_plan(request, &plan, outcome);
+}
+
+static int print_words(const struct request *request, const struct outcome *outcome)
+{
+        const struct mark *mark = &outcome->mark;
+
+        if (request->dry_run)
+                say(_("would mark: image on %s, offset %llu pages, kernel %s"), mark->image,
+                    (unsigned long long)mark->offset, mark->kernel);
+        else
+                say(_("marked: the next power-on resumes from %s with %s, once"), mark->image, mark->kernel);
+        if (request->dry_run && boot_next.wanted)
+                say(_("would set BootNext, so that the firmware starts the entry of this time, once"));
+        return EXIT_DONE;
 }
 
 static int arm(const struct request *request)

@@ -9,10 +9,10 @@
 #include <string.h>
 
 #include "command.h"
-#include "efi/uefi.h"
 #include "globals.h"
 #include "json.h"
 #include "situation.h"
+#include "store-efi.h"
 
 static const struct option options[] = {
         { "help", no_argument, NULL, 'h' },
@@ -168,11 +168,33 @@ static void put_systemd(const struct look *look, const struct situation *s)
         put_row(look, _("kernel"), source->kernel == FILE_PRESENT, kernel);
 }
 
+/* Whether marks can be put there, and GRUB would see them. */
+static void put_access(const struct look *look, const struct situation *s)
+{
+        _cleanup_free_ char *words = NULL;
+        const char *why = efi_why_not();
+        int64_t room = uefi_room();
+
+        if (uefi_access() == UEFI_NO_FIRMWARE)
+                return;
+        if (why)
+                words = xstrdup(why);
+        else if (room < 0)
+                words = xstrdup(_("variables can be written"));
+        else
+                words = xasprintf(_("variables can be written, %lld bytes are left"), (long long)room);
+        put_row(look, "UEFI", !why, words);
+        if (!s->has_module)
+                put_row(look, _("module"), 0,
+                        _("not in GRUB's folder for UEFI, so it sees no variable; run 'hibctl setup'"));
+}
+
 static void put_firmware(const struct look *look, const struct situation *s)
 {
         _cleanup_free_ char *next = NULL;
         uint16_t number;
 
+        put_access(look, s);
         if (uefi_boot_next(&number) == 0) {
                 next = xasprintf(_("boot entry %04X is started next, once"), number);
                 put_row(look, "BootNext", -1, next);
