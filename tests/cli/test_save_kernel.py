@@ -867,7 +867,7 @@ def test_a_lasting_plan_has_what_hooks_are_told(lasting):
 
 
 def test_no_mark_is_written_by_a_lasting_plan(lasting):
-    run("umount", lasting.boot)
+    lasting.machine.unmount()
     before = digest(lasting.machine.fs)
     for store in ((), ("--store=env",), ("--store=bootbits",)):
         lasting.mark(*store).says_no(3, str(lasting.plan), "hibctl prepare")

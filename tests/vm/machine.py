@@ -37,7 +37,8 @@ KEYS = {"enter": "\r", "escape": "\x1b", "up": "\x1b[A", "down": "\x1b[B"}
 
 _FRAME = re.compile(rb"<<begin (\w+)>>\n(.*?)<<end \1 (\d+)>>\n", re.DOTALL)
 _HELLO = re.compile(rb"<<hello ([0-9a-f-]+)>>\n")
-_MENU_LINE = re.compile(r"^ [|\u2502][* ](.*?)\s*[|\u2502]?$")
+# A title has no space before it. Under load OVMF loses a byte now and then, and so an empty line can end in half a sequence.
+_MENU_LINE = re.compile(r"^ [|\u2502][* ](\S.*?)\s*[|\u2502]?$")
 _PR_SET_PDEATHSIG = 1
 
 COUNTDOWN = "will be executed automatically in"
@@ -298,7 +299,7 @@ class Machine:
     def menu_entries(self):
         """The titles that are in the frame of GRUB's menu."""
         lines = (_MENU_LINE.match(line) for line in self.console.screen().splitlines())
-        return [line.group(1) for line in lines if line and line.group(1)]
+        return [line.group(1) for line in lines if line]
 
     def chosen_entry(self):
         """The title that is highlighted."""
