@@ -18,6 +18,7 @@
 #include "globals.h"
 #include "grubcfg.h"
 #include "json.h"
+#include "store-efi.h"
 #include "store-env.h"
 
 #define MODULE_MAX (1024 * 1024)
@@ -106,6 +107,21 @@ static int make_block(struct work *work, struct bootfs *fs)
         return r == 0 ? EXIT_DONE : envfile_explain(fs->env_path, r);
 }
 
+/* The module is of use all the same where a variable can take the marks. */
+static int go_without_slot(const struct bootfs *fs, const char *why)
+{
+        const char *no_variable = efi_why_not();
+
+        if (no_variable)
+                return no_store(_("%s: GRUB could not consume a mark there: %s (%s); and an EFI variable cannot take "
+                                  "its place: %s"),
+                                fs->env_path, why, fs->type, no_variable);
+        say(_("%s: no slot is reserved, for GRUB could not consume a mark there: %s (%s); marks will go into an EFI "
+              "variable"),
+            fs->env_path, why, fs->type);
+        return EXIT_DONE;
+}
+
 static int setup_slot(struct work *work, struct bootfs *fs)
 {
         _cleanup_envfile_ struct envfile f = ENVFILE_INIT;
@@ -114,7 +130,7 @@ static int setup_slot(struct work *work, struct bootfs *fs)
         int r;
 
         if (why && !work->remove)
-                return no_store(_("%s: GRUB could not consume a mark there: %s (%s)"), fs->env_path, why, fs->type);
+                return go_without_slot(fs, why);
         if (made) {
                 r = make_block(work, fs);
                 if (r != EXIT_DONE || work->dry_run || work->remove)

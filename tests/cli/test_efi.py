@@ -503,6 +503,34 @@ def test_dry_run_explains(uefi):
     assert (variables(uefi), uefi.machine.grub_reads()) == before
 
 
+def test_setup_where_grub_cannot_write(make, scratch):
+    """The module is what reads the variable, so it is installed; there is no slot."""
+    uefi = Firmware(make("btrfs"), module=False)
+    machine, modules = uefi.machine, scratch.folder("modules")
+    for folder in (modules, machine.grub):
+        (folder / "x86_64-efi").mkdir(exist_ok=True)
+    (modules / "x86_64-efi/hibresume.mod").write_bytes(b"\x7fELF the module")
+    setup = ("setup", f"--modules={modules}")
+    listing = machine.folder_listing()
+    away = uefi.folder.rename(scratch.path / "away")
+    refused = uefi(*setup)
+    refused.says_no(4, machine.block, "btrfs")
+    assert "UEFI" in refused.err and machine.folder_listing() == listing
+    away.rename(uefi.folder)
+
+    assert "no slot is reserved" in uefi(*setup, "--dry-run").done().err
+    assert machine.folder_listing() == listing
+    said = uefi(*setup).done().err
+    assert "no slot is reserved" in said and "EFI variable" in said and "update-grub" in said
+    assert (machine.grub / "x86_64-efi/hibresume.mod").read_bytes() == b"\x7fELF the module"
+    assert not machine.block.exists()
+    uefi(*setup).nothing()
+    assert uefi("--json", "mark").done().json()["store"] == "efi"
+    uefi("cancel").done()
+    uefi(*setup, "--remove").done()
+    assert machine.folder_listing() == listing
+
+
 def test_nothing_takes_it(make):
     uefi = Firmware(make("btrfs"))
     uefi.machine.block.write_bytes(envblock.make([(envblock.NAME, envblock.EMPTY)]))
