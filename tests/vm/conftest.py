@@ -13,6 +13,7 @@ HIBCTL_DEV_CACHE         where the stock kernel is (default: /var/cache/hibctl-d
 
 import contextlib
 import os
+import pickle
 import re
 import shutil
 import signal
@@ -35,19 +36,6 @@ def pytest_configure(config):
     signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
 
 
-@pytest.hookimpl(optionalhook=True)
-def pytest_xdist_make_scheduler(config, log):
-    """Keeps the tests of one file and one firmware together: they wake up copies of the same sleeping machines."""
-    from xdist.scheduler import LoadScopeScheduling
-
-    class ByFirmware(LoadScopeScheduling):
-        def _split_scope(self, nodeid):
-            file, _, name = nodeid.partition("::")
-            return file + next((firmware.value for firmware in Firmware if firmware.value in name), "")
-
-    return ByFirmware(config, log)
-
-
 @pytest.hookimpl(hookwrapper=True)
 def pytest_runtest_makereport(item):
     outcome = yield
@@ -60,7 +48,7 @@ def pytest_runtest_makereport(item):
 
 @pytest.fixture(scope="session")
 def scratch():
-    space = host.Scratch()
+    space = host.Scratch(os.environ.get("PYTEST_XDIST_TESTRUNUID"))
     yield space
     space.remove()
 
@@ -123,14 +111,15 @@ def machine_on(logs, firmware):
 
 @pytest.fixture(scope="session")
 def asleep_machines(scratch, disks):
-    """Machines that hibernated, each kind made once and kept."""
-    kept = {}
+    """Machines that hibernated, each kind made once and kept, also for the other workers."""
 
     def get(firmware, layout, **how):
-        key = (firmware, layout, tuple(sorted(how.items())))
-        if key not in kept:
-            kept[key] = scenario.fall_asleep(disks, firmware, layout, scratch.folder("asleep"), **how)
-        return kept[key]
+        with scratch.kept((firmware, layout, sorted(how.items()))) as folder:
+            file = folder / "asleep"
+            if not file.exists():
+                asleep = scenario.fall_asleep(disks, firmware, layout, scratch.folder("asleep"), **how)
+                file.write_bytes(pickle.dumps(asleep))
+            return pickle.loads(file.read_bytes())
 
     return get
 

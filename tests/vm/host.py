@@ -5,6 +5,7 @@
 import contextlib
 import dataclasses
 import fcntl
+import hashlib
 import os
 import shutil
 import subprocess
@@ -127,27 +128,32 @@ def modules_under_test():
 
 
 class Scratch:
-    """A folder of this process for disks and sockets, in memory if there is room, gone at the end.
+    """A folder for disks and sockets, in memory if there is room, gone at the end.
 
-    A lock on the folder tells the living from the dead, so that what a killed run left behind is removed by the
-    next one."""
+    Of this process alone, or of all processes of a RUN that has a name. Locks on the folder tell the living from the
+    dead, so that what a killed run left behind is removed by the next one."""
 
-    def __init__(self):
+    def __init__(self, run=None):
         base = self._choose_base()
         self._sweep(base)
-        while not self._make(base):
+        while not self._make(base, run):
             pass
 
-    def _make(self, base):
-        """False if another process, which sweeps, removed the folder before the lock was on it."""
-        self.path = Path(tempfile.mkdtemp(prefix=_SCRATCH_PREFIX, dir=base))
+    def _make(self, base, run):
+        """False if another process, which sweeps or leaves, removed the folder before the lock was on it."""
+        if run:
+            self.path = base / f"{_SCRATCH_PREFIX}{run}"
+            self.path.mkdir(mode=0o700, exist_ok=True)
+        else:
+            self.path = Path(tempfile.mkdtemp(prefix=_SCRATCH_PREFIX, dir=base))
         try:
             self._lock = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY)
         except FileNotFoundError:
             return False
-        fcntl.flock(self._lock, fcntl.LOCK_EX)
-        if self.path.exists():
-            return True
+        fcntl.flock(self._lock, fcntl.LOCK_SH)
+        with contextlib.suppress(FileNotFoundError):
+            if os.path.samestat(os.stat(self._lock), os.stat(self.path)):
+                return True
         os.close(self._lock)
         return False
 
@@ -176,6 +182,20 @@ class Scratch:
     def folder(self, name):
         return Path(tempfile.mkdtemp(prefix=name + "-", dir=self.path))
 
+    @contextlib.contextmanager
+    def kept(self, key):
+        """The folder of that key. One process at a time has it, so what one makes there, others find."""
+        folder = self.path / f"kept-{hashlib.sha256(repr(key).encode()).hexdigest()[:16]}"
+        folder.mkdir(exist_ok=True)
+        lock = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield folder
+        finally:
+            os.close(lock)
+
     def remove(self):
-        shutil.rmtree(self.path, ignore_errors=True)
+        with contextlib.suppress(BlockingIOError):  # other processes of the run go on
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            shutil.rmtree(self.path, ignore_errors=True)
         os.close(self._lock)
