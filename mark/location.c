@@ -372,24 +372,38 @@ static bool take_release(struct reader *r, struct location *out)
         return out->kernel_version[0] != '-' || fail(r, LOCATION_E_RELEASE);
 }
 
+/* What is only for showing costs nobody a resume: a value that does not fit, or is no plain text, is left out. */
+static bool take_os(struct reader *r, char *to)
+{
+        struct text text;
+
+        if (peek(r) != '"')
+                return skip_value(r, LOCATION_DEPTH);
+        if (!read_string(r, &text))
+                return false;
+        if (text.plain && text.len <= LOCATION_OS_MAX)
+                bytes_move(to, text.at, text.len + 1);
+        return true;
+}
+
 static bool take_os_id(struct reader *r, struct location *out)
 {
-        return take_text(r, out->os_id, LOCATION_OS_MAX, LOCATION_E_OS);
+        return take_os(r, out->os_id);
 }
 
 static bool take_os_image_id(struct reader *r, struct location *out)
 {
-        return take_text(r, out->os_image_id, LOCATION_OS_MAX, LOCATION_E_OS);
+        return take_os(r, out->os_image_id);
 }
 
 static bool take_os_version_id(struct reader *r, struct location *out)
 {
-        return take_text(r, out->os_version_id, LOCATION_OS_MAX, LOCATION_E_OS);
+        return take_os(r, out->os_version_id);
 }
 
 static bool take_os_image_version(struct reader *r, struct location *out)
 {
-        return take_text(r, out->os_image_version, LOCATION_OS_MAX, LOCATION_E_OS);
+        return take_os(r, out->os_image_version);
 }
 
 static const struct {
@@ -500,7 +514,6 @@ static const struct {
         [LOCATION_E_NO_OFFSET] = { "no-offset", N_("it names no offset") },
         [LOCATION_E_OFFSET] = { "offset", N_("its offset is not a whole number, or too large") },
         [LOCATION_E_RELEASE] = { "release", N_("what it names as a kernel is not the release of one") },
-        [LOCATION_E_OS] = { "os", N_("what it says of the system is too long, or not plain text") },
 };
 
 const char *location_error_text(enum location_error error)

@@ -33,7 +33,7 @@ struct location {
         char uuid[36 + 1]; /* lower case, with dashes */
         uint64_t offset;   /* pages; below 2^44 */
         char kernel_version[LOCATION_RELEASE_MAX + 1];
-        char os_id[LOCATION_OS_MAX + 1]; /* these four: printable ASCII */
+        char os_id[LOCATION_OS_MAX + 1]; /* these four: printable ASCII; "" also for what is longer, or none */
         char os_image_id[LOCATION_OS_MAX + 1];
         char os_version_id[LOCATION_OS_MAX + 1];
         char os_image_version[LOCATION_OS_MAX + 1];
@@ -52,7 +52,6 @@ enum location_error {
         LOCATION_E_NO_OFFSET,
         LOCATION_E_OFFSET,  /* not a whole number, or too large */
         LOCATION_E_RELEASE, /* not a string, or not what a kernel release looks like */
-        LOCATION_E_OS,      /* one of the four is not a string, too long, or not printable ASCII */
         LOCATION_E_COUNT
 };
 

@@ -170,6 +170,7 @@ LOCATIONS = {
     "ramdisk gone": (location(kernelVersion="6.3.0"), "normal|initrd-gone|/boot/initrd.img-6.3.0: |6.3.0"),
     "stale": (location(offset=GONE), f"normal|stale|{LOCATION} ({HERE}+{GONE}): {STALE}|{OLD}"),
     "foreign": (location(offset=FOREIGN), f"normal|foreign|{LOCATION} (|{OLD}"),
+    "a system of 33": (location(osReleaseId="x" * 33), f"resume|ready|{BY_SYSTEMD}|{OLD}"),
     "no device": (location(NOWHERE), f"normal|no-device|{LOCATION} (UUID={NOWHERE}): |{OLD}"),
     "outside": (location(offset=OUTSIDE), f"normal|no-device|{LOCATION} (|{OLD}"),
     "the largest offset": (location(offset=(1 << 44) - 1), f"normal|no-device|{LOCATION} (|{OLD}"),
@@ -205,7 +206,6 @@ BROKEN = {
     "kernel that climbs": (location(kernelVersion="../../x"), "what it names as a kernel is not the release of one"),
     "kernel with a script": (location(kernelVersion="$(halt)"), "what it names as a kernel is not the release of one"),
     "kernel of 65": (location(kernelVersion="6" * 65), "what it names as a kernel is not the release of one"),
-    "system of 33": (location(osReleaseId="x" * 33), "what it says of the system is too long"),
 }
 
 # Two sources: (HibctlMark, HibernateLocation, more options of probe, verdict, reason, words)

@@ -15,8 +15,9 @@ from .conftest import DRIVERS
 MAKERS = ("initramfs-tools", "dracut")
 SHARED = ("usr/sbin/hibctl", "usr/lib/hibctl/load", "usr/lib/hibctl/save", "etc/hibctl/initramfs.conf",
           "etc/hibctl/setup.d/10-first", "etc/hibctl/setup.d/20-second", "etc/hibctl/save-image", "etc/hibctl/go-back")
+ALWAYS = {"efivarfs"}  # where the kernel has it as a module, as this one
 # What modprobe loads for the named ones.
-NEEDED = {"virtio", "virtio_ring", "virtio_pci", "virtio_pci_legacy_dev", "virtio_pci_modern_dev", "virtio_blk",
+NEEDED = ALWAYS | {"virtio", "virtio_ring", "virtio_pci", "virtio_pci_legacy_dev", "virtio_pci_modern_dev", "virtio_blk",
           "dm_mod", "dm_crypt"}
 
 
@@ -60,6 +61,14 @@ def test_named_drivers_can_be_loaded(stage, initramfs):
     for name in DRIVERS:
         done = initramfs.run("/sbin/modprobe", f"--set-version={stage.release}", "--show-depends", name)
         assert done.returncode == 0 and b"insmod" in done.stdout, done
+
+
+def test_efivarfs_comes_along_by_itself(stage, initramfs):
+    """Nobody has named it."""
+    assert "efivarfs" not in DRIVERS
+    assert "efivarfs" in initramfs.drivers()
+    done = initramfs.run("/sbin/modprobe", f"--set-version={stage.release}", "--show-depends", "efivarfs")
+    assert done.returncode == 0 and b"efivarfs.ko" in done.stdout, done
 
 
 def test_both_kernels_have_the_same(maker, images):
@@ -126,7 +135,7 @@ def test_a_missing_driver_is_an_error(maker, changed):
 
 def test_a_driver_that_is_built_in_is_none(maker, changed):
     changed.configure(drivers=["rtc_cmos"])
-    assert changed.make(maker, "save", f"{maker}-builtin").drivers() == set()
+    assert changed.make(maker, "save", f"{maker}-builtin").drivers() == ALWAYS
 
 
 def test_a_hook_that_is_not_executable_is_an_error(maker, changed):
@@ -138,7 +147,7 @@ def test_without_configuration_the_tool_is_there(maker, changed):
     (changed.root / "etc/hibctl/initramfs.conf").unlink()
     made = changed.make(maker, "save", f"{maker}-unconfigured")
     assert made.run("/usr/sbin/hibctl", "--version").returncode == 0
-    assert made.drivers() == set()
+    assert made.drivers() == ALWAYS
 
 
 def test_a_lasting_plan_goes_into_every_initramfs(stage, request):

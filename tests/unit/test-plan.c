@@ -115,7 +115,7 @@ static void test_what_is_read_is_written_the_same(void **state)
                 SIZE BITS BOOT,
                 SIZE "bootbits no\nefi yes\nboot held - ext4 /boot/grub\n",
                 "image-size 0\n" BITS "boot unfit A-1 btrfs /@/boot/grub\n" ROOT,
-                SIZE "bootbits no\nboot unknown A-1 vfat /grub\n",
+                SIZE "bootbits no\nefi no\nboot unknown A-1 vfat /grub\n",
                 "image-size 18446744073709551615\n" BITS BOOT,
         };
 
