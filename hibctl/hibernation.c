@@ -67,5 +67,5 @@ void hibernation_warn(void)
         hibernation_look(&h);
         why = hibernation_why_not(&h);
         if (why)
-                say(_("hibernating is not possible here: %s; a mark without an image does nothing"), why);
+                say(_("hibernating is not possible here: %s; a mark is of no use without an image"), why);
 }
