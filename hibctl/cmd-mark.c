@@ -12,6 +12,7 @@
 #include "choice.h"
 #include "command.h"
 #include "globals.h"
+#include "hibernation.h"
 #include "json.h"
 #include "plan.h"
 #include "settings.h"
@@ -281,6 +282,7 @@ static int arm_here(const struct request *request, struct outcome *outcome)
         bool for_writing = !request->dry_run && (!request->store || request->store == &store_env);
         int r, closed;
 
+        hibernation_warn();
         r = store_env.open(&where, for_writing);
         if (r == EXIT_DONE)
                 r = mark_here(request, outcome);

@@ -17,6 +17,7 @@
 #include "envfile.h"
 #include "globals.h"
 #include "grubcfg.h"
+#include "hibernation.h"
 #include "json.h"
 #include "store-efi.h"
 #include "store-env.h"
@@ -201,6 +202,15 @@ static int setup_modules(struct work *work, const struct bootfs *fs)
         return r;
 }
 
+/* What no setup can change: said each time, so that nobody waits for a resume that will not come. */
+static void say_what_will_not_work(void)
+{
+        hibernation_warn();
+        if (uefi_secure_boot())
+                say(_("Secure Boot is on: GRUB does not load the module from a file, and resumes by its plain script, "
+                      "which cannot look at the image; a GRUB that you sign can carry the module inside"));
+}
+
 /* ---- the command ---- */
 
 static int print_result(const struct work *work)
@@ -231,6 +241,8 @@ static int setup(struct work *work)
                 r = bootfs_detach(&fs);
         if (r != EXIT_DONE)
                 return r;
+        if (!work->remove)
+                say_what_will_not_work();
         if (globals.json)
                 print_result(work);
         if (work->changes == 0) {

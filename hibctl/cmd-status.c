@@ -10,6 +10,7 @@
 
 #include "command.h"
 #include "globals.h"
+#include "hibernation.h"
 #include "json.h"
 #include "situation.h"
 #include "store-efi.h"
@@ -205,6 +206,20 @@ static void put_firmware(const struct look *look, const struct situation *s)
                           "only"));
 }
 
+/* Only where it is not: else there is nothing to say. */
+static void put_hibernation(const struct look *look)
+{
+        struct hibernation h;
+        _cleanup_free_ char *why = NULL, *words = NULL;
+
+        hibernation_look(&h);
+        why = hibernation_why_not(&h);
+        if (!why)
+                return;
+        words = xasprintf(_("not possible: %s"), why);
+        put_row(look, _("hibernation"), 0, words);
+}
+
 static void print_text(const struct situation *s)
 {
         struct look look = how_to_look();
@@ -232,6 +247,7 @@ static void print_text(const struct situation *s)
                 put_row(&look, "resume=", -1, resume);
         }
         put_firmware(&look, s);
+        put_hibernation(&look);
 }
 
 /* ---- for programs ---- */
@@ -384,6 +400,20 @@ static struct json_object *efi_json(const struct situation *s)
         return o;
 }
 
+/* NULL in it for what the running kernel does not tell. */
+static struct json_object *hibernation_json(void)
+{
+        struct json_object *o = json_object_new_object();
+        struct hibernation h;
+
+        hibernation_look(&h);
+        json_object_object_add(
+                o, "possible",
+                h.access == HIBERNATION_UNKNOWN ? NULL : json_object_new_boolean(h.access == HIBERNATION_POSSIBLE));
+        add_text(o, "lockdown", h.lockdown[0] ? h.lockdown : NULL);
+        return o;
+}
+
 static void print_as_json(const struct situation *s)
 {
         struct json_object *o = json_object_new_object(), *places = json_object_new_object();
@@ -402,6 +432,7 @@ static void print_as_json(const struct situation *s)
         json_object_object_add(o, "systemd", systemd_json(s));
         json_object_object_add(o, "configured", configured_json(s));
         json_object_object_add(o, "efi", efi_json(s));
+        json_object_object_add(o, "hibernation", hibernation_json());
         print_json(o);
 }
 

@@ -433,6 +433,51 @@ def test_when_secure_boot_is_on(uefi, name, data, attributes, on):
     assert uefi.status()["efi"]["secure_boot"] is on
 
 
+def test_setup_says_what_secure_boot_does(uefi):
+    assert "Secure Boot" not in uefi("setup").nothing().err
+    uefi.put(SECURE_BOOT, b"\1", attributes=6)
+    said = uefi("setup").nothing().err
+    assert "Secure Boot is on" in said and "plain script" in said
+    assert "Secure Boot" not in uefi("setup", "--remove").done().err
+
+
+# What the kernel says in /sys/power/disk and in .../lockdown, whether it hibernates, which lockdown is on, and words.
+KERNELS = {
+    "free": ("[platform] shutdown reboot suspend test_resume\n", "[none] integrity confidentiality\n", True, "none", None),
+    "locked": ("[disabled]\n", "none [integrity] confidentiality\n", False, "integrity", r"locked down \(integrity\)"),
+    "nohibernate": ("[disabled]\n", "[none] integrity confidentiality\n", False, "none", "nohibernate"),
+    "no-securityfs": ("[disabled]\n", None, False, None, "locked down, or .*nohibernate"),
+    "locked-but-hibernates": ("platform [shutdown]\n", "none [integrity]\n", True, "integrity", None),
+    "silent": (None, None, None, None, None),
+    "nonsense": ("disabled\n", "[" + 40 * "x" + "]\n", None, None, None),
+    "unclosed": ("[disabled", "][", None, None, None),
+    "empty": ("", "[]", None, None, None),
+}
+
+
+@pytest.mark.parametrize("kernel", KERNELS)
+def test_kernel_that_does_not_hibernate(machine, kernel):
+    """It is said by status, and by whoever prepares for it; it forbids nothing."""
+    disk, lockdown, possible, mode, words = KERNELS[kernel]
+    (machine.root / "sys/kernel/security").mkdir(parents=True)
+    for path, text in (("sys/power/disk", disk), ("sys/kernel/security/lockdown", lockdown)):
+        if text is not None:
+            machine.write(path, text)
+    told = machine("--json", "status").nothing().json()
+    assert told["hibernation"] == {"possible": possible, "lockdown": mode}
+    lines = machine("status").nothing().out.decode().splitlines()
+    shown = [line for line in lines if line.lstrip().startswith("hibernation ")]
+    said = {command: machine(*command.split()).err for command in ("setup", "mark --dry-run", "mark")}
+    if not words:
+        assert not shown and not any("hibernating" in text for text in said.values())
+        return
+    assert len(shown) == 1 and re.search(f"not possible: .*{words}", shown[0]), shown
+    for command, text in said.items():
+        assert re.search(f"hibernating is not possible here: .*{words}", text), (command, text)
+    assert envblock.state(machine.grub_reads()) == "armed"
+    assert "hibernating" not in machine("setup", "--remove").err
+
+
 def test_status_of_the_firmware(uefi):
     told = uefi.status()["efi"]
     assert {**told, "room": 0} == {"supported": True, "access": "usable", "secure_boot": False, "module": True,
