@@ -30,12 +30,14 @@ import savekernel  # noqa: E402
 import sizes  # noqa: E402
 import stage  # noqa: E402
 import table  # noqa: E402
+import variables  # noqa: E402
 from contest import Stopwatch, hold  # noqa: E402
 from vm import grubcfg, host  # noqa: E402
+from vm.machine import MachineError  # noqa: E402
 
 ROUNDS = 20
 LOCATE_ROUNDS = 5
-PARTS = ("mark", "save", "boot", "size", "locate")  # in this order
+PARTS = ("mark", "save", "efi", "boot", "size", "locate")  # in this order
 
 
 @dataclass
@@ -49,6 +51,7 @@ class Tools:
     floor_pwrite: Path
     floor_mount: Path
     floor_locate: Path
+    floor_efivar: Path
 
 
 def find_tools(scratch):
@@ -59,7 +62,7 @@ def find_tools(scratch):
     for source in FOLDER.glob("*.c"):
         host.run("cc", "-O2", "-Wall", "-Wextra", "-o", folder / source.stem, source)
     return Tools(hibctl, modules, grubcfg.scripts_under_test() or modules, Stopwatch(folder / "stopwatch"),
-                 folder / "floor-pwrite", folder / "floor-mount", folder / "floor-locate")
+                 folder / "floor-pwrite", folder / "floor-mount", folder / "floor-locate", folder / "floor-efivar")
 
 
 def hold_with_progress(what, contests, rounds, pause=lambda: None):
@@ -88,6 +91,15 @@ def run_marks(makers, rounds, scratch, tools):
 MARKS = [(make, kind) for make in (marks.mounted, marks.unmounted) for kind in marks.KINDS]
 SAVE_KERNEL = [*((savekernel.released, kind) for kind in savekernel.KINDS),
                *((savekernel.held, is_blank) for is_blank in (False, True))]
+
+
+def run_variables(rounds, scratch, tools):
+    print("efi: a virtual machine with UEFI is started", file=sys.stderr)
+    with ExitStack() as stack:
+        contest, machine = variables.contest(stack, scratch, tools)
+        hold_with_progress(contest.work, [contest], rounds)
+        contest.variable_writes = variables.count_writes(machine)
+    return [contest]
 
 
 def run_boots(rounds, scratch, tools):
@@ -134,6 +146,8 @@ def main():
             contests += run_marks(MARKS, options.rounds, scratch, tools)
         if "save" in parts:
             contests += run_marks(SAVE_KERNEL, options.rounds, scratch, tools)
+        if "efi" in parts:
+            contests += run_variables(options.rounds, scratch, tools)
         if "boot" in parts:
             contests += run_boots(options.rounds, scratch, tools)
         sized = sizes.measure(scratch, tools) if "size" in parts else []
@@ -147,5 +161,5 @@ def main():
 if __name__ == "__main__":
     try:
         main()
-    except host.HostError as error:
+    except (host.HostError, MachineError) as error:
         sys.exit(f"bench: {error}")

@@ -53,6 +53,7 @@ class Contest:
     ours: Contender
     floor: Contender
     peers: list = field(default_factory=list)
+    variable_writes: dict = field(default_factory=dict)  # of EFI variables, for each thing that writes some
 
     @property
     def contenders(self):
@@ -82,11 +83,11 @@ class Stopwatch:
     """Measures programs from outside."""
 
     def __init__(self, program):
-        self._program = program
+        self.program = program
 
     def time(self, argv, statuses=(0,)):
         """A program must end with one of STATUSES."""
-        done = subprocess.run([self._program, *argv], capture_output=True, text=True, check=False)
+        done = subprocess.run([self.program, *argv], capture_output=True, text=True, check=False)
         numbers = [int(word) for word in done.stdout.split()]
         if done.returncode != 0 or numbers[3] not in statuses:
             raise host.HostError(f"{' '.join(map(str, argv))}: {numbers[3:]}: {done.stderr.strip()}")

@@ -22,9 +22,15 @@ promises for that moment:
   grub-reboot ID            nothing: on a filesystem with a journal GRUB may read the old block for half a minute
   grub-editenv; sync -f     nothing on xfs; a power cut on the way can leave an empty block
   ... mount, umount         GRUB reads it; the shell script's block can be left empty as well
+  open, write; efivar       the firmware has it, and GRUB would read it; not looked at
   dd                        the bytes are on the disk; nothing was looked at before or after, not even what was there
 hibctl mark --plan has checked before that the device is the one that was planned, and that nobody else holds what it
-writes to; the others are told where to write, and do.\
+writes to; the others are told where to write, and do.
+
+EFI variables are written in a virtual machine without a processor's help: only the ratios mean something. Instead of asking
+GRUB, the machine's flash memory is looked at, when each program has ended and, for the number of writes, once more after
+GRUB has taken a mark. systemd's write of HibernateLocation is not among them: it is part of hibernating, and Debian 12's
+systemd does not have it yet.\
 """
 
 _SIZE_NOTES = """\
@@ -69,7 +75,11 @@ def show(contests, sizes):
     lines = []
     if contests:
         rows = [_HEADINGS, *(_row(contest, contender) for contest in contests for contender in contest.contenders)]
-        lines += [*_lay_out(rows), "", _NOTES, ""]
+        lines += [*_lay_out(rows), ""]
+        for contest in contests:
+            for what, count in contest.variable_writes.items():
+                lines.append(f"{contest.work}: writes of variables to {what}: {count}")
+        lines += ["", _NOTES, ""]
     if sizes:
         rows = [("size", "", "bytes", "with libraries", "peak KiB")]
         for size in sizes:
@@ -79,10 +89,12 @@ def show(contests, sizes):
 
 
 def as_json(contests, sizes):
-    """A list of one object per work. Works that take no time have sizes instead."""
+    """A list of one object per work. Works that take no time have sizes instead; those about EFI variables also have how
+    often variables are written to arm a mark, and by GRUB to take it."""
     timed = [{"work": contest.work, "ours_ms": contest.ours.median("ms"), "floor_ms": contest.floor.median("ms"),
               "peers": {peer.name: peer.median("ms") for peer in contest.peers},
               "sectors": contest.ours.median("sectors"), "flushes": contest.ours.median("flushes")}
+             | ({"variable_writes": contest.variable_writes} if contest.variable_writes else {})
              for contest in contests]
     sized = [{"work": f"size of {size.what}", "ours_ms": None, "floor_ms": None, "peers": {}, "sectors": None,
               "flushes": None, "bytes": size.bytes, "bytes_with_libraries": size.total,
