@@ -47,6 +47,18 @@ COUNTDOWN = "will be executed automatically in"
 class Firmware(enum.Enum):
     OVMF = "ovmf"
     SEABIOS = "seabios"
+    SECURE_BOOT = "secure-boot"  # OVMF that starts only what Microsoft, or the one who planted a key, has signed
+
+    @property
+    def is_uefi(self):
+        return self is not Firmware.SEABIOS
+
+    @property
+    def files(self):
+        """OVMF's code, and the variables that it starts with."""
+        if self is Firmware.SECURE_BOOT:
+            return OVMF / "OVMF_CODE_4M.secboot.fd", OVMF / "OVMF_VARS_4M.ms.fd"
+        return OVMF / "OVMF_CODE_4M.fd", OVMF / "OVMF_VARS_4M.fd"
 
 
 class Came(enum.Enum):
@@ -109,8 +121,8 @@ class Machine:
         self._channel = b""  # what the guest answered since the last command, maybe across a hibernation
         self._results = {}
         self._nvram = folder / "nvram.fd"
-        if firmware is Firmware.OVMF:
-            shutil.copy(OVMF / "OVMF_VARS_4M.fd", self._nvram)
+        if firmware.is_uefi:
+            shutil.copy(firmware.files[1], self._nvram)
         if asleep:
             self._pending = asleep.pending
             self._channel = b"<<begin %s>>\n" % asleep.pending.encode()
@@ -159,7 +171,9 @@ class Machine:
         return self
 
     def _command(self, fds, direct):
-        argv = [QEMU, "-nodefaults", "-no-user-config", "-name", "hibctl-test", "-machine", "q35", "-cpu", "qemu64",
+        secure = self.firmware is Firmware.SECURE_BOOT
+        machine = "q35,smm=on" if secure else "q35"
+        argv = [QEMU, "-nodefaults", "-no-user-config", "-name", "hibctl-test", "-machine", machine, "-cpu", "qemu64",
                 "-accel", "tcg", "-smp", "1", "-m", str(self.memory_mib), "-display", "none", "-vga", "std",
                 "-no-reboot", "-uuid", MACHINE_UUID]
         for name in ("console", "channel", "qmp"):
@@ -167,8 +181,10 @@ class Machine:
         # OVMF takes the first two serial ports of a PC for its console, so the channel is on the third: ttyS2.
         argv += ["-serial", "chardev:console", "-device", "isa-serial,index=2,chardev=channel",
                  "-mon", "chardev=qmp,mode=control"]
-        if self.firmware is Firmware.OVMF:
-            argv += ["-drive", f"if=pflash,unit=0,format=raw,readonly=on,file={OVMF / 'OVMF_CODE_4M.fd'}",
+        if secure:  # its variables cannot be written from outside of SMM
+            argv += ["-global", "driver=cfi.pflash01,property=secure,value=on"]
+        if self.firmware.is_uefi:
+            argv += ["-drive", f"if=pflash,unit=0,format=raw,readonly=on,file={self.firmware.files[0]}",
                      "-drive", f"if=pflash,unit=1,format=raw,file={self._nvram}"]
         argv += self._boot_arguments()
         if direct:
@@ -458,7 +474,7 @@ class Machine:
     def leave_asleep(self, witness, block, plan=None):
         """What this machine, which has hibernated, leaves behind."""
         assert not self.is_on and self._pending
-        nvram = self._nvram.read_bytes() if self.firmware is Firmware.OVMF else None
+        nvram = self._nvram.read_bytes() if self.firmware.is_uefi else None
         return Asleep(self.disk, self.firmware, nvram, self._pending, witness.secret, witness.count, block, plan)
 
     def hibernate(self, timeout=2 * PATIENT):
