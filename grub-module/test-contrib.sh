@@ -2,17 +2,24 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # Copyright (C) 2026 The hibctl authors
 #
-# test-contrib.sh WORKDIR GRUBSRC: builds the module inside a copy of GRUB's
-# source, as GRUB's INSTALL describes for GRUB_CONTRIB. Exits with 0 only if
-# GRUB made hibresume.mod, for EFI and for a PC, and it is the module: its
+# test-contrib.sh WORKDIR GRUBSRC [GRUBLIB]: builds the module inside a copy of
+# GRUB's source, as GRUB's INSTALL describes for GRUB_CONTRIB. Exits with 0 only
+# if GRUB made hibresume.mod, for EFI and for a PC, and it is the module: its
 # name, the modules it needs, and its guard are in it.
+#
+# Which modules it needs, and that no name in it is another's, GRUB works out
+# from all its modules. Those that are in GRUBLIB/x86_64-efi and GRUBLIB/i386-pc
+# (/usr/lib/grub, of the same source) it need not build for that.
 set -eu
 
-[ $# -eq 2 ] || { echo "usage: $0 WORKDIR GRUBSRC" >&2; exit 2; }
+[ $# -eq 2 ] || [ $# -eq 3 ] ||
+  { echo "usage: $0 WORKDIR GRUBSRC [GRUBLIB]" >&2; exit 2; }
 here=$(cd "$(dirname "$0")" && pwd)
 mkdir -p "$1"
 work=$(cd "$1" && pwd)
 source=$(cd "$2" && pwd)
+lib=
+[ $# -eq 2 ] || lib=$(cd "$3" && pwd)
 jobs=${JOBS:-2}
 
 # run LOG COMMAND...
@@ -38,9 +45,26 @@ build_for ()
     "--target=$2" --disable-werror --disable-nls --disable-grub-mkfont \
     --disable-grub-mount --disable-device-mapper --disable-liblzma \
     --disable-libzfs
-  # Which modules it needs is worked out from all of them.
-  run "make-$1.log" make -j"$jobs" -C grub-core hibresume.mod
+  built=
+  [ -z "$lib" ] || take_built "$lib/$2-$1"
+  # shellcheck disable=SC2086
+  run "make-$1.log" make -j"$jobs" -C grub-core $built hibresume.marker \
+    hibresume.mod
   check "$build/grub-core/hibresume.mod"
+}
+
+# take_built FOLDER: its modules become those of the build in this folder, and
+# $built the options with which make keeps them.
+take_built ()
+{
+  for file in "$1"/*.mod; do
+    name=$(basename "$file" .mod)
+    [ "$name" != hibresume ] || continue
+    cp "$file" "grub-core/$name.module"
+    built="$built -o $name.module"
+  done
+  cp "$1/video.lst" grub-core
+  built="$built -o video.lst"
 }
 
 check ()
