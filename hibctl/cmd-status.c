@@ -228,7 +228,9 @@ static void print_text(const struct situation *s)
 
         printf("%s\n\n", first);
         put_row(&look, _("block"), env->status != SOURCE_UNREADABLE, env->place ? env->place : _("not found"));
-        put_row(&look, _("slot"), env->slot == SLOT_FOUND, slot_words(env->slot));
+        /* Where GRUB cannot write, setup reserves none. */
+        if (env->slot == SLOT_FOUND || !env->why_not_writable)
+                put_row(&look, _("slot"), env->slot == SLOT_FOUND, slot_words(env->slot));
         if (env->why_not_writable)
                 put_row(&look, _("writable"), 0, env->why_not_writable);
         put_row(&look, "grub.cfg", s->request.asks,

@@ -570,6 +570,7 @@ def test_setup_where_grub_cannot_write(make, scratch):
     assert (machine.grub / "x86_64-efi/hibresume.mod").read_bytes() == b"\x7fELF the module"
     assert not machine.block.exists()
     uefi(*setup).nothing()
+    assert "hibctl setup" not in uefi("status").out.decode()
     assert uefi("--json", "mark").done().json()["store"] == "efi"
     uefi("cancel").done()
     uefi(*setup, "--remove").done()
