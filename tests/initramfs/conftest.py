@@ -6,6 +6,7 @@ HIBCTL            the tool under test, in its build folder
 HIBCTL_DEV_CACHE  where the stock kernel, initramfs-tools and dracut are (default: /var/cache/hibctl-dev)
 """
 
+import fcntl
 import os
 import signal
 import threading
@@ -18,6 +19,7 @@ from cli import rig as cli
 from . import rig
 
 DRIVERS = ("virtio_pci", "virtio_blk", "dm-crypt")
+_SHARED = pytest.StashKey()
 
 
 def pytest_configure(config):
@@ -26,6 +28,20 @@ def pytest_configure(config):
         return  # a worker that came up in another way; then only the cleaning up is less thorough
     # Let the fixtures clean up as they do after Ctrl-C.
     signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node):
+    """Tells a worker which folder is for what all workers use. It is the run's own, and goes when the run ends."""
+    if _SHARED not in node.config.stash:
+        space = node.config.stash[_SHARED] = cli.Scratch()
+        node.config.add_cleanup(space.close)
+    node.workerinput["shared"] = str(node.config.stash[_SHARED].path)
+
+
+def pytest_collection_modifyitems(items):
+    """The tests that only one worker can run start first, while there is enough left for the others."""
+    items.sort(key=lambda item: item.get_closest_marker("xdist_group") is None)
 
 
 @pytest.fixture(scope="session")
@@ -41,11 +57,23 @@ def build():
 
 
 @pytest.fixture(scope="session")
-def stage(build):
+def shared(request, build):
+    """A folder for what is made once per run."""
+    if "shared" in getattr(request.config, "workerinput", {}):
+        yield Path(request.config.workerinput["shared"])
+        return
+    space = cli.Scratch()
+    yield space.path
+    space.close()
+
+
+@pytest.fixture(scope="session")
+def stage(build, shared):
     """Two hooks, a program that they need, and a plan's worth of drivers. Tests that change it put it back."""
     space = cli.Scratch()
     try:
         made = rig.Stage(space, build, DRIVERS, ("blockdev",))
+        made.share(space, shared)
         made.hook("20-second", "echo second >>/run/hooks")
         made.hook("10-first", "echo first >>/run/hooks")
         made.hook("30-backup~", "exit 1")
@@ -66,13 +94,17 @@ def _add_foreign_parts(stage):
 
 
 @pytest.fixture(scope="session")
-def images(stage):
-    """Makes an initramfs of each kind once: images("dracut", "save")."""
-    kept = {}
+def images(stage, shared):
+    """Makes an initramfs of each kind once per run: images("dracut", "save")."""
 
     def get(maker, kind):
-        if (maker, kind) not in kept:
-            kept[maker, kind] = stage.make(maker, kind)
-        return kept[maker, kind]
+        name = f"{maker}-{kind}"
+        with open(shared / f"{name}.lock", "w", encoding="utf-8") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            made = shared / f"{name}.made"
+            if not made.exists():
+                stage.make(maker, kind, f"shared/{name}")
+                made.touch()
+        return rig.Initramfs(stage, f"shared/{name}")
 
     return get

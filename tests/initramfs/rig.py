@@ -47,6 +47,11 @@ class Stage:
         shutil.copy(CACHE / f"kernel/boot/config-{self.release}", self.root / "boot")
         self.run("depmod", self.release)
 
+    def share(self, scratch, folder):
+        """FOLDER becomes out/shared. An initramfs that is unpacked there can be used as a root: device nodes work."""
+        (self.root / "out/shared").mkdir()
+        scratch.mount(folder, self.root / "out/shared", "--bind", "-o", "dev,suid,exec")
+
     def run(self, *argv, check=True):
         return rig.run("chroot", self.root, *argv, check=check)
 
@@ -85,17 +90,20 @@ class Stage:
         return self.run(*self.command(maker, kind, name or f"{maker}-{kind}"), check=False)
 
     def make(self, maker, kind, name=None):
+        name = name or f"{maker}-{kind}"
         done = self.try_make(maker, kind, name)
         assert done.returncode == 0, (done.stdout + done.stderr).decode(errors="replace")
-        return Initramfs(self, name or f"{maker}-{kind}")
+        self.run("unmkinitramfs", f"/out/{name}", f"/out/{name}.tree")
+        return Initramfs(self, name)
 
 
 class Initramfs:
+    """One that was made, and unpacked."""
+
     def __init__(self, stage, name):
         self.stage = stage
         self.file = stage.root / "out" / name
         self.tree = stage.root / f"out/{name}.tree"
-        stage.run("unmkinitramfs", f"/out/{name}", f"/out/{name}.tree")
         if (self.tree / "main").is_dir():  # beside "early", the processor's microcode
             self.tree = self.tree / "main"
 

@@ -101,7 +101,7 @@ def save(stage, images, disk, scratch):
 # ---- the load kernel ----
 
 
-@pytest.mark.parametrize("maker", [*MAKERS, "systemd"])
+@pytest.mark.parametrize("maker", ["systemd", *MAKERS])
 def test_an_image_is_taken_up_once(load, disk, maker):
     """The mark is taken before the kernel gets the image; that it is none is said, and the machine boots on."""
     disk.put_mark()

@@ -12,7 +12,7 @@ from vm.disk import DiskMaker
 from vm.layout import BOOT_UUID, ROOT_UUID, SWAP_UUID, Layout
 from vm.machine import Came, Firmware, Machine, Witness
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("sessions")]  # one machine that falls asleep is enough
 
 MEMORY_MIB = 512  # what is in these initramfs is for every machine
 RESUME = f"resume=UUID={SWAP_UUID}"
