@@ -36,6 +36,8 @@ static char *bits_why_not(const struct reading *r, const struct mark *mark, cons
         const char *prefix = store_env_bootfs()->prefix;
         _cleanup_free_ char *folder = NULL;
 
+        if (uefi_secure_boot())
+                return xstrdup(_("Secure Boot is on, and GRUB then loads no module that could read them"));
         if (arming_module_is_missing(prefix, &folder) || !arming_has_module(prefix))
                 return xasprintf(_("GRUB's module, which would read them, is not in %s; run 'hibctl setup'"),
                                  folder ? folder : prefix);

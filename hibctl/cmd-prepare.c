@@ -238,6 +238,10 @@ static int plan_bootbits(const struct request *request, const struct grub_reques
                 boot->no_bits = xstrdup(_("hibctl.conf does not name them (Store=)"));
                 return EXIT_DONE;
         }
+        if (uefi_secure_boot()) {
+                boot->no_bits = xstrdup(_("Secure Boot is on, and GRUB then loads no module that could read them"));
+                return EXIT_DONE;
+        }
         if (arming_module_is_missing(store_env_bootfs()->prefix, &folder)) {
                 boot->no_bits = xasprintf(_("GRUB's module is not in %s; run 'hibctl setup'"), folder);
                 return EXIT_DONE;

@@ -420,7 +420,7 @@ def test_secure_boot(uefi, mark):
     told = uefi.status()
     assert told["efi"]["secure_boot"] is True and told["verdict"] == "unknown"
     assert "Secure Boot" in uefi("status").out.decode()
-    assert uefi("--json", "mark", f"--image={uefi.machine.swap.device}").done().json()["store"] == "bootbits"
+    assert uefi("--json", "mark", f"--image={uefi.machine.swap.device}").done().json()["store"] == "env"
 
 
 @pytest.mark.parametrize("name,data,attributes,on", [
@@ -513,11 +513,16 @@ def test_efi_comes_before_a_mounted_filesystem(uefi):
 
 
 def test_bootbits_come_next(uefi):
-    uefi.put(SECURE_BOOT, b"\1", attributes=6)
-    assert considered(uefi) == ("bootbits", [("efi", False), ("bootbits", True), ("env", True)])
-    with in_use(uefi.machine.swap.device):
+    with uefi.full():
+        assert considered(uefi) == ("bootbits", [("efi", False), ("bootbits", True), ("env", True)])
+        with in_use(uefi.machine.swap.device):
+            assert considered(uefi) == ("env", [("efi", False), ("bootbits", False), ("env", True)])
+        uefi.machine.grub_looks_at(None)
         assert considered(uefi) == ("env", [("efi", False), ("bootbits", False), ("env", True)])
-    uefi.machine.grub_looks_at(None)
+
+
+def test_what_needs_the_module_is_not_chosen_under_secure_boot(uefi):
+    uefi.put(SECURE_BOOT, b"\1", attributes=6)
     assert considered(uefi) == ("env", [("efi", False), ("bootbits", False), ("env", True)])
 
 
@@ -539,10 +544,12 @@ def test_dry_run_explains(uefi):
     assert [re.match(r"hibctl: store (\w+): (yes|no): \w", line).groups() for line in lines[:3]] == [
         ("efi", "yes"), ("bootbits", "yes"), ("env", "yes")], lines
     assert MARK in lines[3] and "would mark" in lines[4] and len(lines) == 5
+    with in_use(uefi.machine.swap.device):
+        assert "in use" in uefi("mark", "--dry-run").done().err.splitlines()[1]
     uefi.put(SECURE_BOOT, b"\1", attributes=6)
     with in_use(uefi.machine.swap.device):
         lines = uefi("mark", "--dry-run").done().err.splitlines()
-    assert "Secure Boot" in lines[0] and "in use" in lines[1] and "mounted" in lines[2]
+    assert "Secure Boot" in lines[0] and "Secure Boot" in lines[1] and "mounted" in lines[2]
     assert uefi("-q", "mark", "--dry-run").done().err == ""
     uefi.path(SECURE_BOOT).unlink()
     assert (variables(uefi), uefi.machine.grub_reads()) == before
@@ -681,14 +688,19 @@ def test_by_plan_env_comes_first(save):
     assert by_plan(sk).done() and sk.uefi.mark() is None
 
 
-@pytest.mark.parametrize("why", ["secure boot", "no module", "full", "no uefi", "conf"])
+def test_by_plan_under_secure_boot(save):
+    save.uefi.put(SECURE_BOOT, b"\1", attributes=6)
+    with in_use(save.swap.device):
+        result = prepare(save)
+    assert result.status == 4 and result.err.count("Secure Boot is on") == 2, result
+
+
+@pytest.mark.parametrize("why", ["no module", "full", "no uefi", "conf"])
 def test_by_plan_no(save, why):
     sk, uefi = save, save.uefi
     with contextlib.ExitStack() as undo:
         undo.enter_context(in_use(sk.swap.device))
-        if why == "secure boot":
-            uefi.put(SECURE_BOOT, b"\1", attributes=6)
-        elif why == "no module":
+        if why == "no module":
             shutil.rmtree(sk.machine.grub / "x86_64-efi")
         elif why == "full":
             undo.enter_context(uefi.full())
