@@ -161,6 +161,18 @@ static int cancel_systemd(const struct situation *s, bool discarded)
         return both(r, clear_variables(s, live && r != EXIT_DONE));
 }
 
+/* OTHERS: marks elsewhere were cleared. */
+static int cannot_tell(const struct reading *variable, bool others)
+{
+        const char *why = variable->why_not_writable ? variable->why_not_writable
+                                                     : _("the firmware or the kernel fails; reboot");
+
+        if (others)
+                return fail(_("%s: it cannot be read, and may hold a mark; what was marked elsewhere is cleared: %s"),
+                            variable->place, why);
+        return fail(_("%s: it cannot be read, and may hold a mark: %s"), variable->place, why);
+}
+
 static int cancel_mark(const struct situation *s, struct outcome *outcome)
 {
         int r, image = EXIT_NOTHING, variables;
@@ -174,10 +186,7 @@ static int cancel_mark(const struct situation *s, struct outcome *outcome)
         }
         r = clear(s, is_marked);
         if (s->sources[AT_EFI].status == SOURCE_UNREADABLE)
-                r = fail(_("%s: it cannot be read, so whether it holds a mark cannot be told: %s"),
-                         s->readings[AT_EFI].place,
-                         s->readings[AT_EFI].why_not_writable ? s->readings[AT_EFI].why_not_writable
-                                                              : _("the firmware or the kernel fails; reboot"));
+                r = cannot_tell(&s->readings[AT_EFI], r == EXIT_DONE);
         variables = cancel_systemd(s, image == EXIT_DONE);
         outcome->done = r == EXIT_DONE;
         if (r == EXIT_NOTHING) {

@@ -377,12 +377,15 @@ def test_not_mounted(uefi):
     told = machine("--json", "status", prefix=BARE, env=bare).json()
     assert told["efi"]["access"] == "not-mounted" and told["efi"]["supported"] is False
     assert told["stores"]["efi"]["status"] == "unreadable" and told["verdict"] == "unknown"
-    machine("cancel", prefix=BARE, env=bare).says_no(1, "HibctlMark", "cannot be told", "mount -t efivarfs")
+    machine("cancel", prefix=BARE, env=bare).says_no(1, "HibctlMark", "may hold a mark", "mount -t efivarfs")
     machine("settle", prefix=BARE, env=bare).nothing()
     assert machine("--json", "mark", prefix=BARE, env=bare).done().json()["store"] == "bootbits"
     machine.swap.put_image()
     told = machine("--json", "status", prefix=BARE, env=bare).json()
     assert (told["verdict"], told["source"]) == ("resume", "bootbits"), "no later source is asked"
+    half_done = machine("cancel", prefix=BARE, env=bare)
+    assert half_done.status == 1 and "may hold a mark; what was marked elsewhere is cleared" in half_done.err
+    assert machine.status()["stores"]["bootbits"]["mark"] == {"state": "none"}
 
 
 def test_the_library_is_told_where_variables_will_be(machine):
