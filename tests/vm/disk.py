@@ -70,6 +70,12 @@ class Disk:
     def _mtools(self, command, part, *words):
         return host.run(command, "-i", f"{self.path}@@{self.parts[part].start}", *words)
 
+    def _locate_to_write(self, path):
+        part, inner = self.layout.locate(path)
+        if part == "boot" and self.layout.boot in volumes.MODULES:
+            raise host.HostError(f"{path}: on {self.layout.boot.value} files can only be read")
+        return part, inner
+
     def _is_vfat(self, part):
         return part == "esp"
 
@@ -87,7 +93,7 @@ class Disk:
 
     def write_file(self, path, data):
         """Replaces or makes a file. Only for a filesystem that no sleeping system has mounted."""
-        part, inner = self.layout.locate(path)
+        part, inner = self._locate_to_write(path)
         if self._is_vfat(part):
             host.run("mcopy", "-o", "-i", f"{self.path}@@{self.parts[part].start}", "-", f"::{inner}", input=data)
             return
@@ -104,7 +110,7 @@ class Disk:
 
     def remove_file(self, path):
         """Removes a file; the same warning."""
-        part, inner = self.layout.locate(path)
+        part, inner = self._locate_to_write(path)
         if self._is_vfat(part):
             self._mtools("mdel", part, f"::{inner}")
         else:
@@ -112,7 +118,7 @@ class Disk:
 
     def extents(self, path):
         """Where a file's bytes are in the image, as GRUB finds them: list of (offset, length), empty for no file."""
-        part, inner = self.layout.locate(path)
+        part, inner = self._locate_to_write(path)
         said = host.run("grub-fstest", self.path, "blocklist", f"{volumes.grub_device(self.layout, part)}{inner}").decode()
         # Whole sectors are SECTOR+COUNT; a piece of one is SECTOR[FIRST-END].
         found = re.findall(r"(\d+)(?:\+(\d+)|\[(\d+)-(\d+)\])", said)

@@ -4,7 +4,7 @@
 
 import pytest
 
-from . import envblock, grubcfg, host
+from . import envblock, grubcfg, host, volumes
 from .disk import differing_sectors
 from .layout import Boot, Layout, Swap
 from .machine import Came, Firmware, MachineError, Witness
@@ -163,7 +163,7 @@ def test_damaged_image_does_not_resume(plain_disks, kernel, machine_on):
     assert witness.is_gone()
 
 
-@pytest.mark.parametrize("boot", list(Boot), ids=lambda boot: boot.value)
+@pytest.mark.parametrize("boot", [boot for boot in Boot if boot not in volumes.MODULES], ids=lambda boot: boot.value)
 def test_files_of_a_disk(plain_disks, boot):
     disk = plain_disks.disk(Layout(boot), variables=(("saved_entry", "stock"),))
     path = disk.grubenv_path
@@ -177,6 +177,18 @@ def test_files_of_a_disk(plain_disks, boot):
     assert disk.exists(path) and disk.grubenv() == b""
     disk.remove_file(path)
     assert not disk.exists(path)
+
+
+@pytest.mark.parametrize("boot", volumes.MODULES, ids=lambda boot: boot.value)
+def test_files_that_can_only_be_read(plain_disks, boot):
+    disk = plain_disks.disk(Layout(boot), variables=(("saved_entry", "stock"),))
+    before = disk.read_raw(0, disk.layout.size)
+    assert envblock.variables(disk.grubenv()) == {"saved_entry": "stock"}
+    for change in (lambda: disk.patch_grubenv(lambda block: block), lambda: disk.write_file(disk.grubenv_path, b"y"),
+                   lambda: disk.remove_file(disk.grubenv_path)):
+        with pytest.raises(host.HostError, match="only be read"):
+            change()
+    assert disk.read_raw(0, disk.layout.size) == before
 
 
 def test_swap_areas_of_a_disk(plain_disks):
