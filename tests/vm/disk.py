@@ -72,7 +72,7 @@ class Disk:
 
     def _locate_to_write(self, path):
         part, inner = self.layout.locate(path)
-        if part == "boot" and self.layout.boot in volumes.MODULES:
+        if part == "boot" and not self.layout.boot.takes_marks:
             raise host.HostError(f"{path}: on {self.layout.boot.value} files can only be read")
         return part, inner
 

@@ -35,6 +35,11 @@ class Boot(enum.Enum):
     LVM = "boot-on-lvm"
     RAID = "boot-on-raid"  # RAID 1 of md, two halves
 
+    @property
+    def takes_marks(self):
+        """GRUB can write there."""
+        return self in (Boot.PARTITION, Boot.ROOT, Boot.ESP)
+
 
 class Swap(enum.Enum):
     """Where the machine swaps, and so hibernates, to."""

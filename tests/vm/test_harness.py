@@ -4,7 +4,7 @@
 
 import pytest
 
-from . import envblock, grubcfg, host, volumes
+from . import envblock, grubcfg, host
 from .disk import differing_sectors
 from .layout import Boot, Layout, Swap
 from .machine import Came, Firmware, MachineError, Witness
@@ -163,7 +163,7 @@ def test_damaged_image_does_not_resume(plain_disks, kernel, machine_on):
     assert witness.is_gone()
 
 
-@pytest.mark.parametrize("boot", [boot for boot in Boot if boot not in volumes.MODULES], ids=lambda boot: boot.value)
+@pytest.mark.parametrize("boot", [boot for boot in Boot if boot.takes_marks], ids=lambda boot: boot.value)
 def test_files_of_a_disk(plain_disks, boot):
     disk = plain_disks.disk(Layout(boot), variables=(("saved_entry", "stock"),))
     path = disk.grubenv_path
@@ -179,7 +179,7 @@ def test_files_of_a_disk(plain_disks, boot):
     assert not disk.exists(path)
 
 
-@pytest.mark.parametrize("boot", volumes.MODULES, ids=lambda boot: boot.value)
+@pytest.mark.parametrize("boot", [boot for boot in Boot if not boot.takes_marks], ids=lambda boot: boot.value)
 def test_files_that_can_only_be_read(plain_disks, boot):
     disk = plain_disks.disk(Layout(boot), variables=(("saved_entry", "stock"),))
     before = disk.read_raw(0, disk.layout.size)
