@@ -164,8 +164,8 @@ static int cancel_systemd(const struct situation *s, bool discarded)
 /* OTHERS: marks elsewhere were cleared. */
 static int cannot_tell(const struct reading *variable, bool others)
 {
-        const char *why = variable->why_not_writable ? variable->why_not_writable
-                                                     : _("the firmware or the kernel fails; reboot");
+        const char *why =
+                variable->why_not_writable ? variable->why_not_writable : _("the firmware or the kernel fails; reboot");
 
         if (others)
                 return fail(_("%s: it cannot be read, and may hold a mark; what was marked elsewhere is cleared: %s"),
