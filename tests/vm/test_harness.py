@@ -38,6 +38,7 @@ def widest_light_run(path):
     return max(len(run) for row in rows for run in row.translate(light).split(b"\0")) / width
 
 
+@slow
 def test_same_session_comes_back(plain_disks, kernel, machine_on, logs):
     disk = disk_with_resume_entry(plain_disks, kernel, Layout())
     machine = machine_on(disk).boot()
@@ -84,6 +85,7 @@ def test_resume_from_a_swap_file(plain_disks, kernel, machine_on, boot):
     witness.check()
 
 
+@slow
 @on_seabios
 def test_guest_looks_like_its_fstab(plain_disks, machine_on):
     machine = machine_on(plain_disks.disk()).boot()
@@ -104,6 +106,7 @@ def test_command_channel_is_exact(plain_disks, machine_on):
         machine.run("exit 3")
 
 
+@slow
 def test_save_kernel_on_a_machine_that_sleeps(plain_disks, kernel, machine_on):
     """The rig that other tests stand on: another kernel runs between hibernating and resuming, and leaves no trace."""
     disk = disk_with_resume_entry(plain_disks, kernel, Layout())
@@ -123,6 +126,7 @@ def test_save_kernel_on_a_machine_that_sleeps(plain_disks, kernel, machine_on):
     witness.check()
 
 
+@slow
 def test_save_kernel_that_the_running_one_jumps_into(plain_disks, machine_on):
     machine = machine_on(plain_disks.disk()).boot()
     disk = machine.disk
