@@ -10,6 +10,7 @@
 
 #include "arming.h"
 #include "device.h"
+#include "efi/uefi.h"
 #include "say.h"
 
 bool wish_take(struct target_wish *wish, int option, const char *value)
@@ -164,7 +165,8 @@ int arming_check_grub(const char *prefix, struct grub_request *asked)
         return EXIT_DONE;
 }
 
-bool arming_module_is_missing(const char *prefix, char **folder)
+/* For a platform that GRUB is installed for; *FOLDER, which the caller frees, is that platform's. */
+static bool module_is_missing(const char *prefix, char **folder)
 {
         for (size_t i = 0; i < N_GRUB_PLATFORMS; i++) {
                 _cleanup_free_ char *path = NULL;
@@ -188,10 +190,25 @@ bool arming_has_module(const char *prefix)
         return false;
 }
 
-bool arming_grub_knows_area(const struct grub_request *asked, const struct mark *mark)
+static bool grub_knows_area(const struct grub_request *asked, const struct mark *mark)
 {
         return asked->has_device && asked->device.page_size == mark->page_size &&
                target_same_area(&asked->device, mark);
+}
+
+char *arming_why_no_bits(const char *prefix, const struct grub_request *asked, const struct mark *mark)
+{
+        _cleanup_free_ char *folder = NULL;
+
+        if (uefi_secure_boot())
+                return xstrdup(_("Secure Boot is on, and GRUB then loads no module that could read them"));
+        if (module_is_missing(prefix, &folder))
+                return xasprintf(_("GRUB's module, which would read them, is not in %s; run 'hibctl setup'"), folder);
+        if (!grub_knows_area(asked, mark))
+                return xasprintf(_("grub.cfg does not name %s as the resume device; set GRUB_HIBCTL_RESUME in "
+                                   "/etc/default/grub and run update-grub"),
+                                 mark->image);
+        return NULL;
 }
 
 /* ---- by a plan ---- */

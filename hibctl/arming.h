@@ -48,15 +48,12 @@ int arming_clear_older(const struct store *store, const struct mark *mark, bool 
 /* Refuses if grub.cfg in the folder PREFIX does not look for a mark: it would do nothing. */
 int arming_check_grub(const char *prefix, struct grub_request *asked);
 
-/* Whether GRUB in the folder PREFIX lacks its module for a platform that it is installed for: then it does not look
- * into boot bits. *FOLDER, which the caller frees, is that platform's. Says nothing. */
-bool arming_module_is_missing(const char *prefix, char **folder);
-
 /* Whether GRUB in the folder PREFIX has its module for one platform at least. Says nothing. */
 bool arming_has_module(const char *prefix);
 
-/* Whether the device that grub.cfg names is the swap area of MARK: then GRUB looks into its boot bits. Says nothing. */
-bool arming_grub_knows_area(const struct grub_request *asked, const struct mark *mark);
+/* Why GRUB in the folder PREFIX, with the grub.cfg that says ASKED, would not read MARK in its boot bits, as a part of
+ * a sentence with its remedy, or NULL if it would. The caller frees. */
+char *arming_why_no_bits(const char *prefix, const struct grub_request *asked, const struct mark *mark);
 
 /* In a save kernel: refuses unless PLAN, which was read from FILE, is of this machine, and the device of the image is
  * the one that it was and holds a swap area or an image. */

@@ -34,16 +34,13 @@ static char *env_why_not(const struct reading *r)
 static char *bits_why_not(const struct reading *r, const struct mark *mark, const struct grub_request *asked)
 {
         const char *prefix = store_env_bootfs()->prefix;
-        _cleanup_free_ char *folder = NULL;
+        char *why = arming_why_no_bits(prefix, asked, mark);
 
-        if (uefi_secure_boot())
-                return xstrdup(_("Secure Boot is on, and GRUB then loads no module that could read them"));
-        if (arming_module_is_missing(prefix, &folder) || !arming_has_module(prefix))
-                return xasprintf(_("GRUB's module, which would read them, is not in %s; run 'hibctl setup'"),
-                                 folder ? folder : prefix);
-        if (!arming_grub_knows_area(asked, mark))
-                return xstrdup(_("grub.cfg does not name this swap area as the resume device; set GRUB_HIBCTL_RESUME "
-                                 "in /etc/default/grub and run update-grub"));
+        if (why)
+                return why;
+        /* Nobody has asked for them, so a GRUB that may have the module inside is not enough. */
+        if (!arming_has_module(prefix))
+                return xasprintf(_("GRUB's module, which would read them, is not in %s; run 'hibctl setup'"), prefix);
         if (!r->place)
                 return xstrdup(_("the device is gone"));
         if (!r->writable)

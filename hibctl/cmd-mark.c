@@ -206,22 +206,18 @@ static int put_in_wished(struct here *here)
 {
         const char *prefix = store_env_bootfs()->prefix;
         const struct store *store = here->request->store;
-        _cleanup_free_ char *folder = NULL, *why = NULL;
+        _cleanup_free_ char *why = NULL;
 
         if (store == &store_efi) {
                 why = efi_why_no_mark(prefix);
                 if (why)
                         return no_store(_("no mark in an EFI variable: %s"), why);
         }
-        if (store == &store_bootbits && arming_module_is_missing(prefix, &folder))
-                return no_store(
-                        _("%s: GRUB's module is not there, so GRUB would not look into boot bits; run 'hibctl setup'"),
-                        folder);
-        if (store == &store_bootbits && !arming_grub_knows_area(&here->asked, &here->outcome->mark))
-                return no_store(
-                        _("%s: grub.cfg does not name this swap area as the resume device, so GRUB would not look "
-                          "into its boot bits; set GRUB_HIBCTL_RESUME in /etc/default/grub and run update-grub"),
-                        here->outcome->mark.image);
+        if (store == &store_bootbits) {
+                why = arming_why_no_bits(prefix, &here->asked, &here->outcome->mark);
+                if (why)
+                        return no_store(_("no mark in boot bits: %s"), why);
+        }
         return put_here(here, store);
 }
 

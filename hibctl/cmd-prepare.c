@@ -232,25 +232,15 @@ static int plan_bootbits(const struct request *request, const struct grub_reques
 {
         struct whereabouts where = { .area = &plan->mark };
         _cleanup_reading_ struct reading reading = { 0 };
-        _cleanup_free_ char *device = NULL, *folder = NULL;
+        _cleanup_free_ char *device = NULL;
 
         if (!settings_allow(&request->settings, &store_bootbits)) {
                 boot->no_bits = xstrdup(_("hibctl.conf does not name them (Store=)"));
                 return EXIT_DONE;
         }
-        if (uefi_secure_boot()) {
-                boot->no_bits = xstrdup(_("Secure Boot is on, and GRUB then loads no module that could read them"));
+        boot->no_bits = arming_why_no_bits(store_env_bootfs()->prefix, asked, &plan->mark);
+        if (boot->no_bits)
                 return EXIT_DONE;
-        }
-        if (arming_module_is_missing(store_env_bootfs()->prefix, &folder)) {
-                boot->no_bits = xasprintf(_("GRUB's module is not in %s; run 'hibctl setup'"), folder);
-                return EXIT_DONE;
-        }
-        if (!arming_grub_knows_area(asked, &plan->mark)) {
-                boot->no_bits = xstrdup(_("grub.cfg does not name that swap area as the resume device; set "
-                                          "GRUB_HIBCTL_RESUME in /etc/default/grub and run update-grub"));
-                return EXIT_DONE;
-        }
         store_bootbits.open(&where, /* for_writing= */ !request->dry_run);
         store_bootbits.read(&reading);
         plan->bootbits = reading.place && reading.writable;

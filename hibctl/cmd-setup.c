@@ -111,7 +111,7 @@ static int make_block(struct work *work, struct bootfs *fs)
 /* The module is of use all the same where a variable can take the marks. */
 static int go_without_slot(const struct bootfs *fs, const char *why)
 {
-        const char *no_variable = efi_why_not();
+        const char *no_variable = efi_why_no_reader();
 
         if (no_variable)
                 return no_store(_("%s: GRUB could not consume a mark there: %s (%s); and an EFI variable cannot take "

@@ -61,16 +61,23 @@ bool efi_has_module(const char *prefix, char **folder)
         return false;
 }
 
+const char *efi_why_no_reader(void)
+{
+        const char *why = efi_why_not();
+
+        if (!why && uefi_secure_boot())
+                why = _("Secure Boot is on, and GRUB then loads no module that could read it");
+        return why;
+}
+
 char *efi_why_no_mark(const char *prefix)
 {
         _cleanup_free_ char *folder = NULL;
-        const char *why = efi_why_not();
+        const char *why = efi_why_no_reader();
         int64_t room = uefi_room();
 
         if (why)
                 return xstrdup(why);
-        if (uefi_secure_boot())
-                return xstrdup(_("Secure Boot is on, and GRUB then loads no module that could read it"));
         if (!efi_has_module(prefix, &folder))
                 return xasprintf(_("GRUB's module, which would read it, is not in %s; run 'hibctl setup'"), folder);
         if (room >= 0 && room < uefi_space_for(&uefi_mark, EFIVAR_MARK_LEN))

@@ -12,6 +12,9 @@
 /* Why no variable can be written here, as a sentence with its remedy, or NULL if it can. */
 const char *efi_why_not(void);
 
+/* Likewise for a mark in one: with its module GRUB would find it. */
+const char *efi_why_no_reader(void);
+
 /* Likewise for GRUB in the folder PREFIX: whether it would find a mark in a variable, and there is room for one. The
  * caller frees. */
 char *efi_why_no_mark(const char *prefix);

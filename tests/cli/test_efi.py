@@ -527,6 +527,8 @@ def test_bootbits_come_next(uefi):
 def test_what_needs_the_module_is_not_chosen_under_secure_boot(uefi):
     uefi.put(SECURE_BOOT, b"\1", attributes=6)
     assert considered(uefi) == ("env", [("efi", False), ("bootbits", False), ("env", True)])
+    uefi("mark", "--store=bootbits").says_no(4, "boot bits", "Secure Boot")
+    assert uefi.machine.swap.read(0, 1024) == bytes(1024)
 
 
 def test_released_env_comes_first(make):
@@ -572,6 +574,10 @@ def test_setup_where_grub_cannot_write(make, scratch):
     refused.says_no(4, machine.block, "btrfs")
     assert "UEFI" in refused.err and machine.folder_listing() == listing
     away.rename(uefi.folder)
+    uefi.put(SECURE_BOOT, b"\1", attributes=6)
+    uefi(*setup).says_no(4, machine.block, "btrfs", "Secure Boot")
+    assert machine.folder_listing() == listing
+    uefi.path(SECURE_BOOT).unlink()
 
     assert "no slot is reserved" in uefi(*setup, "--dry-run").done().err
     assert machine.folder_listing() == listing
@@ -696,6 +702,8 @@ def test_by_plan_under_secure_boot(save):
     with in_use(save.swap.device):
         result = prepare(save)
     assert result.status == 4 and result.err.count("Secure Boot is on") == 2, result
+    prepare(save, "--unmount").done()
+    assert {"efi no", "bootbits no"} <= set(save.lines())
 
 
 @pytest.mark.parametrize("why", ["no module", "full", "no uefi", "conf"])
