@@ -47,10 +47,17 @@ ON_DISK = "/etc/hibctl/hibctl.conf.d/on-disk.conf"
 
 
 def setup(machine, on_disk=True):
+    """Returns what it said."""
     if on_disk:
         machine.run(f"mkdir -p {ON_DISK.rpartition('/')[0]} && echo Store=env bootbits >{ON_DISK}")
     result = machine.run("hibctl setup --modules=/usr/lib/hibctl", check=False)
     assert result.status in (DONE, NOTHING), result
+    return result.output
+
+
+def json_in(output):
+    """Of what "hibctl --json" said; explanations may stand before it."""
+    return json.loads(output[output.index("{"):])
 
 
 def mark(machine, options="--store=env"):

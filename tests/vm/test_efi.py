@@ -11,7 +11,7 @@ import uuid
 
 import pytest
 
-from grub.nvram import GLOBAL, LOCATION, MARK, TRIED, Nvram
+from grub.nvram import GLOBAL, LOCATION, MARK, OURS, TRIED, Nvram
 
 from . import envblock, grubcfg, host, scenario
 from .layout import SWAP_UUID, Boot, Layout
@@ -187,7 +187,7 @@ FULL = f"""
     for size in 1024 32; do
         {{ printf '\\7\\0\\0\\0'; head -c $size /dev/zero; }} >/run/filler
         n=0
-        while dd if=/run/filler of={VARIABLES}/Filler$size.$n-2825577a-fa13-4241-91d7-ecfc5966ad34 bs=2048 2>/dev/null; do
+        while dd if=/run/filler of={VARIABLES}/Filler$size.$n-{OURS} bs=2048 2>/dev/null; do
             n=$((n + 1))
         done
     done"""
@@ -208,7 +208,7 @@ def test_where_no_variable_can_be_written_another_store_takes_the_mark(disks, ma
     refused = machine.run("hibctl mark --store=efi", check=False)
     assert refused.status == scenario.NO_STORE and word in refused.output, refused
     said = machine.run("hibctl --json mark").output
-    assert json.loads(said[said.index("{"):])["store"] == "env", said
+    assert scenario.json_in(said)["store"] == "env", said
     assert word in said
     machine.cut_power()
     scenario.assert_mark(machine, "armed")

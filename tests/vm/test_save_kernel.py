@@ -7,7 +7,6 @@ GRUB resumes afterwards is the real session. In the other the running system jum
 on a real machine, with no image but a header that looks like one."""
 
 import contextlib
-import json
 import shutil
 import time
 
@@ -44,8 +43,7 @@ def changes(disk):
 
 def save_mark(machine):
     """Marks in the save kernel; returns the store that was used."""
-    output = machine.run(f"hibctl --json mark --plan={PLAN}").output
-    said = json.loads(output[output.index("{"):])  # explanations stand before it
+    said = scenario.json_in(machine.run(f"hibctl --json mark --plan={PLAN}").output)
     assert said["armed"] and not said["dry_run"], said
     assert_nothing_mounted(machine)
     return said["store"]

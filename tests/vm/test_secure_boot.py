@@ -3,7 +3,6 @@
 """Secure Boot: what is refused and said, and what works all the same. Firmware with Microsoft's keys, the distribution's
 shim, signed GRUB and signed kernel."""
 
-import json
 import re
 
 import pytest
@@ -35,16 +34,12 @@ def owner(scratch):
 
 
 def set_up(machine):
-    """What it says."""
-    result = machine.run("hibctl setup --modules=/usr/lib/hibctl", check=False)
-    assert result.status in (scenario.DONE, scenario.NOTHING), result
-    return result.output
+    return scenario.setup(machine, on_disk=False)
 
 
 def mark(machine):
     """Without a wish; says where the mark went."""
-    said = machine.run("suspend-to-disk --prepare && hibctl --json mark").output
-    return json.loads(said[said.index("{"):])["store"]
+    return scenario.json_in(machine.run("suspend-to-disk --prepare && hibctl --json mark").output)["store"]
 
 
 def come_back(machine, witness, finding):
