@@ -39,7 +39,7 @@ static int write_note(const struct note *note)
         text = xasprintf(NOTE_FORM, note->set, before);
         if (mkdir(folder, 0755) < 0 && errno != EEXIST)
                 return fail(_("%s: cannot make the folder: %m; mount /run"), folder);
-        r = envfile_make(path, text, strlen(text), 0600);
+        r = envfile_make(path, text, strlen(text), 0600, /* for_grub= */ false);
         return r == 0 ? EXIT_DONE : fail(_("%s: cannot write it: %s; mount /run"), path, strerror(-r));
 }
 

@@ -59,7 +59,7 @@ static int open_block(struct work *w, const char *file, bool for_writing)
         if (w->may_be_missing && envfile_is_missing(w->path)) {
                 char bytes[ENVBLK_DEFAULT_SIZE];
                 envblk_create(bytes, sizeof(bytes));
-                int e = envfile_make(w->path, bytes, sizeof(bytes), 0644);
+                int e = envfile_make(w->path, bytes, sizeof(bytes), 0644, /* for_grub= */ true);
                 if (e < 0)
                         return envfile_explain(w->path, e);
         }
@@ -246,7 +246,7 @@ static int cmd_create(struct work *w, int argc, char *argv[])
         if (w->f.block.size == sizeof(bytes))
                 return finish(w, bytes);
         _cleanup_free_ char *path = xstrdup(w->f.path);
-        int e = envfile_make(path, bytes, sizeof(bytes), 0644);
+        int e = envfile_make(path, bytes, sizeof(bytes), 0644, /* for_grub= */ true);
         if (e < 0)
                 return envfile_explain(path, e);
         envfile_close(&w->f);

@@ -431,7 +431,7 @@ static int write_plan(const struct request *request, const struct plan *plan)
                 return fail(_("%s: cannot make the folder: %m"), folder);
         if (lstat(request->plan, &st) == 0 && !S_ISREG(st.st_mode) && !S_ISLNK(st.st_mode))
                 return refuse(_("%s: not a file; name another for the plan"), request->plan);
-        r = envfile_make(request->plan, text, strlen(text), 0600);
+        r = envfile_make(request->plan, text, strlen(text), 0600, /* for_grub= */ false);
         if (r < 0)
                 return fail(_("%s: cannot write the plan: %s"), request->plan, strerror(-r));
         return request->initramfs ? initramfs_put_plan(request->initramfs, text) : EXIT_DONE;

@@ -104,7 +104,7 @@ static int make_block(struct work *work, struct bootfs *fs)
         envblk_create(bytes, sizeof(bytes));
         envblk_open(&block, bytes, sizeof(bytes));
         slot_reserve(&block);
-        r = envfile_make(fs->env_path, bytes, sizeof(bytes), 0644);
+        r = envfile_make(fs->env_path, bytes, sizeof(bytes), 0644, /* for_grub= */ true);
         return r == 0 ? EXIT_DONE : envfile_explain(fs->env_path, r);
 }
 
@@ -168,7 +168,7 @@ static int install_module(struct work *work, const char *from, const char *to)
                 return EXIT_DONE;
         if (!step(work, _("install %s"), to))
                 return EXIT_DONE;
-        r = envfile_make(to, wanted, (size_t)n, 0644);
+        r = envfile_make(to, wanted, (size_t)n, 0644, /* for_grub= */ true);
         return r == 0 ? EXIT_DONE : envfile_explain(to, r);
 }
 

@@ -303,26 +303,30 @@ int envfile_overwrite(struct envfile *f, const char *new_bytes)
 
 /* ---- a new file ---- */
 
-/* Its owner and mode; an owner of -1 stays as the process has it. */
-struct access {
+/* What is in it, its owner and mode; an owner of -1 stays as the process has it. */
+struct new_file {
+        const char *bytes;
+        size_t size;
         uid_t owner;
         gid_t group;
         mode_t mode;
+        bool for_grub;
 };
 
-static int write_whole(int fd, const char *bytes, size_t size, const struct access *access)
+/* For GRUB also the inode must be in its place before a name leads to it: there is no order among what a journal writes
+ * back, and between a name and its inode GRUB would find an empty file. */
+static int write_whole(int fd, const struct new_file *file)
 {
-        int r = pwrite_all(fd, bytes, size, 0);
+        int r = pwrite_all(fd, file->bytes, file->size, 0);
 
-        if (r == 0 && (fchown(fd, access->owner, access->group) < 0 || fchmod(fd, access->mode) < 0 || fsync(fd) < 0))
+        if (r == 0 && (fchown(fd, file->owner, file->group) < 0 || fchmod(fd, file->mode) < 0 || fsync(fd) < 0))
                 r = -errno;
-        return r;
+        return r == 0 && file->for_grub ? write_out_filesystem(fd) : r;
 }
 
 /* A file without a name until it is whole. -EOPNOTSUPP where the filesystem has none (vfat), -EEXIST if the name is
  * taken. */
-static int make_nameless(const char *folder, const char *path, const char *bytes, size_t size,
-                         const struct access *access)
+static int make_nameless(const char *folder, const char *path, const struct new_file *file)
 {
         _cleanup_close_ int fd = open(folder, O_RDWR | O_TMPFILE | O_CLOEXEC, 0600);
         _cleanup_free_ char *self = NULL;
@@ -330,15 +334,34 @@ static int make_nameless(const char *folder, const char *path, const char *bytes
 
         if (fd < 0)
                 return errno == EISDIR || errno == EINVAL ? -EOPNOTSUPP : -errno;
-        r = write_whole(fd, bytes, size, access);
+        r = write_whole(fd, file);
         self = xasprintf("/proc/self/fd/%d", fd);
         if (r == 0 && linkat(AT_FDCWD, self, AT_FDCWD, path, AT_SYMLINK_FOLLOW) < 0)
                 r = -errno;
         return r;
 }
 
+/* Gives the file at TEMPORARY, which is whole, the name PATH. The names change places, so that the old file keeps its
+ * blocks until GRUB can no longer find it: a rename would free them before its own new entry is on disk. */
+static int exchange(const char *temporary, const char *path, int fd)
+{
+        int r;
+
+        if (renameat2(AT_FDCWD, temporary, AT_FDCWD, path, RENAME_EXCHANGE) < 0) {
+                if (errno != ENOENT && errno != EINVAL && errno != ENOSYS)
+                        return -errno;
+                return rename(temporary, path) < 0 ? -errno : 0; /* no old file, or a filesystem that cannot do it */
+        }
+        r = write_out_filesystem(fd);
+        if (r < 0)
+                renameat2(AT_FDCWD, temporary, AT_FDCWD, path, RENAME_EXCHANGE);
+        if (unlink(temporary) < 0 && r == 0)
+                r = -errno;
+        return r;
+}
+
 /* The name is always the same, so that what a killed run leaves behind is used up by the next one. */
-static int make_and_rename(const char *path, const char *bytes, size_t size, const struct access *access)
+static int make_and_rename(const char *path, const struct new_file *file)
 {
         _cleanup_free_ char *temporary = xasprintf("%s.hibctl-new", path);
         _cleanup_close_ int fd = -1;
@@ -348,15 +371,17 @@ static int make_and_rename(const char *path, const char *bytes, size_t size, con
         fd = open(temporary, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
         if (fd < 0)
                 return -errno;
-        r = write_whole(fd, bytes, size, access);
-        if (r == 0 && rename(temporary, path) < 0)
+        r = write_whole(fd, file);
+        if (r == 0 && file->for_grub)
+                r = exchange(temporary, path, fd);
+        else if (r == 0 && rename(temporary, path) < 0)
                 r = -errno;
         if (r < 0)
                 unlink(temporary);
         return r;
 }
 
-static int make(const char *path, const char *bytes, size_t size, const struct access *access)
+static int make(const char *path, const struct new_file *file)
 {
         _cleanup_free_ char *copy = xstrdup(path);
         const char *folder = dirname(copy);
@@ -367,19 +392,19 @@ static int make(const char *path, const char *bytes, size_t size, const struct a
                 return -errno;
         if (is_frozen(fd))
                 return -EBUSY;
-        r = make_nameless(folder, path, bytes, size, access);
+        r = make_nameless(folder, path, file);
         if (r == -EOPNOTSUPP || r == -EEXIST)
-                r = make_and_rename(path, bytes, size, access);
+                r = make_and_rename(path, file);
         if (r < 0)
                 return r;
         return fsync(fd) < 0 ? -errno : 0;
 }
 
-int envfile_make(const char *path, const char *bytes, size_t size, mode_t mode)
+int envfile_make(const char *path, const char *bytes, size_t size, mode_t mode, bool for_grub)
 {
-        const struct access access = { (uid_t)-1, (gid_t)-1, mode };
+        const struct new_file file = { bytes, size, (uid_t)-1, (gid_t)-1, mode, for_grub };
 
-        return make(path, bytes, size, &access);
+        return make(path, &file);
 }
 
 int envfile_replace(const char *path, const char *bytes, size_t size)
@@ -389,8 +414,8 @@ int envfile_replace(const char *path, const char *bytes, size_t size)
 
         if (!real || stat(real, &st) < 0)
                 return -errno;
-        const struct access access = { st.st_uid, st.st_gid, st.st_mode & 07777 };
-        return make(real, bytes, size, &access);
+        const struct new_file file = { bytes, size, st.st_uid, st.st_gid, st.st_mode & 07777, /* for_grub= */ true };
+        return make(real, &file);
 }
 
 int envfile_explain(const char *path, int error)

@@ -51,11 +51,11 @@ int envfile_overwrite(struct envfile *f, const char *new_bytes);
 /* Says what a negative errno of the functions here, or of bootfs_confirm, means for PATH. Returns an exit status. */
 int envfile_explain(const char *path, int error);
 
-/* Makes a new file with SIZE bytes, or replaces one: it gets its name when it is whole and flushed. 0 or a negative
- * errno. */
-int envfile_make(const char *path, const char *bytes, size_t size, mode_t mode);
+/* Makes a new file with SIZE bytes, or replaces one: it gets its name when it is whole and flushed. FOR_GRUB: GRUB is
+ * to find the old file or the new one at any time, although it reads no journal. 0 or a negative errno. */
+int envfile_make(const char *path, const char *bytes, size_t size, mode_t mode, bool for_grub);
 
-/* Likewise a file that is there: owner and mode stay, and a link to it stays a link. */
+/* Likewise, for GRUB, a file that is there: owner and mode stay, and a link to it stays a link. */
 int envfile_replace(const char *path, const char *bytes, size_t size);
 
 #endif

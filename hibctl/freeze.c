@@ -166,3 +166,16 @@ int freeze_end(struct freeze *f)
         s = stop_guard(f, /* thawed= */ r == 0);
         return s < 0 ? s : r;
 }
+
+int write_out_filesystem(int fd)
+{
+        struct freeze freeze = FREEZE_INIT;
+        int r = write_out_journal(fd);
+
+        if (r == -EOPNOTSUPP)
+                r = freeze_begin(&freeze, fd);
+        if (r == 0)
+                return freeze_end(&freeze);
+        /* ENODEV: ext4 without a journal */
+        return r != -EOPNOTSUPP && r != -ENODEV ? r : syncfs(fd) < 0 ? -errno : 0;
+}

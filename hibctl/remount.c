@@ -83,7 +83,7 @@ int mounted_remember(const struct mounted *m)
 
         if (mkdir(folder, 0755) < 0 && errno != EEXIST)
                 return fail(_("%s: cannot make the folder: %m"), folder);
-        r = envfile_make(path, text, strlen(text), 0600);
+        r = envfile_make(path, text, strlen(text), 0600, /* for_grub= */ false);
         return r == 0 ? EXIT_DONE : fail(_("%s: cannot write it: %s"), path, strerror(-r));
 }
 

@@ -106,7 +106,7 @@ def judge(program, folder, base, states, versions, grub_file, kernel=None):
 # ---- names for what they say ----
 
 
-def name_of(content, old, new, lossless):
+def name_of(content, old, new, between):
     """What a block is, compared with the one before and the one after."""
     if isinstance(content, str):
         return content
@@ -118,17 +118,9 @@ def name_of(content, old, new, lossless):
         return "not found"
     if not content:
         return "empty"
-    if not envblock.is_sound(content):
-        return "invalid"
-    if lossless and keeps_all(content, old, new):
+    if between and between(content, old, new):
         return BETWEEN
-    return "mixed"
-
-
-def keeps_all(content, old, new):
-    """Every variable that is the same before and after is there, too."""
-    common = [pair for pair in envblock.variables(old) if pair in envblock.variables(new)]
-    return all(pair in envblock.variables(content) for pair in common)
+    return "mixed" if envblock.is_sound(content) else "invalid"
 
 
 @dataclass
@@ -145,15 +137,16 @@ class Tally:
     torn: int = 0  # the kernel does not mount them, for a superblock that was written in part
     examples: dict = field(default_factory=dict)  # what is wrong -> the number of the first such state
 
-    def add(self, number, state, said, old, new, lossless):
+    def add(self, number, state, said, old, new, between=None):
+        """BETWEEN(content, old, new): whether something else than the two is right."""
         self.states += 1
         self.late += state.late
-        fine = {OLD, NEW} | ({BETWEEN} if lossless else set())
-        grub = name_of(said.grub, old, new, lossless)
+        fine = {OLD, NEW} | ({BETWEEN} if between else set())
+        grub = name_of(said.grub, old, new, between)
         self._count("GRUB", self.grub, self.late_grub, grub, state.late, fine, number)
         if said.linux is ...:
             return
-        linux = name_of(said.linux, old, new, lossless)
+        linux = name_of(said.linux, old, new, between)
         if state.torn and linux.startswith(NO_MOUNT):
             self.torn += 1
             return

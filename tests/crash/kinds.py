@@ -23,6 +23,8 @@ _MORE = {
 assert not _MORE.keys() & FILESYSTEMS.keys()
 FILESYSTEMS.update(_MORE)
 
+NO_JOURNAL = {"ext2", "ext2-4k", "ext4-nojournal"}
+
 # A copy of a filesystem is mounted beside the first only if one insists.
 MOUNT_OPTIONS = {"xfs": "nouuid"}
 

@@ -134,7 +134,8 @@ class Session:
         if writer.store == "bootbits":
             return Recorded(base, writes, done, old, new, "(loop0)0+2", None)
         path = f"{self.machine.prefix}/grubenv"
-        return Recorded(base, writes, done, old, new, f"(loop0){path}", (self.machine.fs.type, path))
+        kernel = None if writer.makes_file and self.cell.kind in kinds.NO_JOURNAL else (self.machine.fs.type, path)
+        return Recorded(base, writes, done, old, new, f"(loop0){path}", kernel)
 
 
 # ---- judging ----
@@ -154,7 +155,7 @@ def judge(program, folder, cell, recorded, limit, late_matters=True):
     said = judging.judge(program, folder, recorded.base, all_states, versions, recorded.grub_file, recorded.kernel)
     tally = judging.Tally()
     for number, (state, words) in enumerate(zip(all_states, said, strict=True)):
-        tally.add(number, state, words, recorded.old, recorded.new, WRITERS[cell.writer].lossless)
+        tally.add(number, state, words, recorded.old, recorded.new, WRITERS[cell.writer].between)
     return Outcome(cell, recorded, all_states, versions, tally, time.monotonic() - began)
 
 

@@ -28,7 +28,8 @@ def other_variables(block):
 class Writer:
     """RUN(machine) does the work on a machine of cli/rig.py whose environment block was OLD (None: there was no file,
     or PREPARE has made it). LAYOUT is the machine's. EXPECTED(old, new): whether it has done what it should. PREPARE(machine) comes before, unrecorded.
-    LOSSLESS: what it writes is two sectors, and between them every variable must be whole. STORE: where it writes."""
+    BETWEEN(content, old, new): whether what is there between two writes does no harm. STORE: where it writes.
+    MAKES_FILE: on a filesystem without a journal only GRUB is asked, for its checker may have work afterwards."""
 
     name: str
     run: Callable
@@ -37,7 +38,8 @@ class Writer:
     layout: str = "root"
     prepare: Callable = lambda machine: None
     ours: bool = True
-    lossless: bool = False
+    between: Callable = None
+    makes_file: bool = False
     store: str = "env"
 
 
@@ -67,6 +69,12 @@ def exactly(block):
 def same_others(old, new):
     """Reserving leaves the variables that were there, in their order, and an empty slot."""
     return other_variables(new) == other_variables(old) and envblock.state(new) == "none"
+
+
+def keeps_all(content, old, new):
+    """Every variable that is the same before and after is there, too."""
+    common = [pair for pair in envblock.variables(old) if pair in envblock.variables(new)]
+    return envblock.is_sound(content) and all(pair in envblock.variables(content) for pair in common)
 
 
 def variable_added(old, new):
@@ -120,6 +128,11 @@ def bits_armed(old, new):
     return envblock.is_sound(new) and envblock.state(new) == "armed"
 
 
+def no_block_yet(content, old, new):
+    """Of a block in blank boot bits the padding is written first; without its first sector it is none."""
+    return not any(content[:512])
+
+
 def bits_empty(old, new):
     return envblock.is_sound(new) and envblock.state(new) == "none"
 
@@ -131,12 +144,12 @@ OURS = [
     Writer("cancel-unmounted", command("cancel"), ARMED, exactly(EMPTY), "fstab"),
     Writer("settle", command("settle"), None, exactly(EMPTY), prepare=take_mark),
     Writer("setup", command("setup"), NO_SLOT, exactly(EMPTY)),
-    Writer("setup-shifting", command("setup"), FULL, same_others, lossless=True),
-    Writer("setup-unmounted", command("setup"), FULL, same_others, "fstab", lossless=True),
-    Writer("setup-new-file", command("setup"), None, lambda old, new: envblock.state(new) == "none"),
+    Writer("setup-shifting", command("setup"), FULL, same_others, between=keeps_all),
+    Writer("setup-unmounted", command("setup"), FULL, same_others, "fstab", between=keeps_all),
+    Writer("setup-new-file", command("setup"), None, lambda old, new: envblock.state(new) == "none", makes_file=True),
     Writer("env-set", command("env", "set", "a=1"), EMPTY, variable_added),
     Writer("mark-plan", mark_by_plan, EMPTY, armed_from, "boot", prepare_released),
-    Writer("bootbits", mark_by_plan, BLANK, bits_armed, "boot", prepare_held, store="bootbits"),
+    Writer("bootbits", mark_by_plan, BLANK, bits_armed, "boot", prepare_held, store="bootbits", between=no_block_yet),
     Writer("bootbits-again", mark_by_plan, None, bits_armed, "boot", used_bits, store="bootbits"),
     Writer("bootbits-cancel", command("cancel"), None, bits_empty, "boot", armed_bits, store="bootbits"),
 ]
