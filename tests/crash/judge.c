@@ -16,12 +16,14 @@
  *
  * Prints for each state "state GRUB MOUNT LINUX FSCK": numbers of contents, or negative: a file that is not found (-2)
  * or cannot be read (-1) by GRUB, an errno of mounting (0: it was mounted) and of reading; an exit status; "-" for what
- * was not asked. Before a content's first use comes "content NUMBER HEX".
+ * was not asked. Before a content's first use comes "content NUMBER HEX". What the checker says when it first finds
+ * something goes to standard error.
  */
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <linux/fs.h>
 #include <poll.h>
 #include <spawn.h>
 #include <stdbool.h>
@@ -29,6 +31,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
@@ -174,7 +177,7 @@ static void take(int fd, char *to, size_t *len, size_t max, bool *open_still)
                 *len += (size_t)n;
 }
 
-/* Runs a program to its end. SAID (may be NULL) gets what it printed. Returns its exit status. */
+/* Runs a program to its end. SAID gets what it printed. Returns its exit status. */
 static int run(char *const argv[], struct said *said)
 {
         posix_spawn_file_actions_t actions;
@@ -193,8 +196,6 @@ static int run(char *const argv[], struct said *said)
         close(out[1]);
         close(err[1]);
 
-        static struct said ignored;
-        said = said ? said : &ignored;
         said->out_len = said->err_len = 0;
         bool out_open = true, err_open = true;
         while (out_open || err_open) {
@@ -252,11 +253,23 @@ static int read_in_kernel(void)
         return r;
 }
 
+/* Programs that look for a filesystem open every device. While one has this one open, the kernel keeps what it has
+ * read, of another state. */
+static void forget_cache(void)
+{
+        int fd = open(device, O_RDONLY | O_CLOEXEC);
+
+        if (fd < 0 || ioctl(fd, BLKFLSBUF, 0) < 0)
+                die(device);
+        close(fd);
+}
+
 static void ask_kernel(struct verdict *v)
 {
         v->mount_error = v->kernel = NOT_ASKED;
         if (!device)
                 return;
+        forget_cache();
         v->mount_error = mount(device, folder, type, 0, options) < 0 ? errno : 0;
         if (v->mount_error)
                 return;
@@ -299,11 +312,27 @@ static void print_number(int number)
                 printf(" %d", number);
 }
 
+/* What it says the first time that it finds something goes to standard error. */
+static int ask_fsck(void)
+{
+        static struct said said;
+        static bool told;
+
+        if (!fsck_words)
+                return NOT_ASKED;
+        if (run(fsck_words, &said) != 0 && !told) {
+                told = true;
+                fwrite(said.out, 1, said.out_len, stderr);
+                fwrite(said.err, 1, said.err_len, stderr);
+        }
+        return said.status;
+}
+
 static void judge(struct verdict *v)
 {
         v->grub = ask_grub();
         ask_kernel(v);
-        v->fsck = fsck_words ? run(fsck_words, NULL) : NOT_ASKED;
+        v->fsck = ask_fsck();
         printf("state");
         print_number(v->grub);
         print_number(v->mount_error);

@@ -77,7 +77,7 @@ def read_verdicts(text):
 
 
 def judge(program, folder, base, states, versions, grub_file, kernel=None):
-    """What is said of each state. KERNEL: (type, path of the file on the filesystem), if that is to be mounted and checked,
+    """What is said of each state, and what the checker said when it first found something. KERNEL: (type, path of the file on the filesystem), if that is to be mounted and checked,
     too."""
     scratch = folder / "state"
     scratch.touch()
@@ -100,7 +100,7 @@ def judge(program, folder, base, states, versions, grub_file, kernel=None):
             rig.run("losetup", "--detach", device)
     said = list(read_verdicts(done.stdout))
     assert len(said) == len(states)
-    return said
+    return said, done.stderr
 
 
 # ---- names for what they say ----

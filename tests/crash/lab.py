@@ -3,6 +3,7 @@
 """One trial: a program's writes to a filesystem are recorded, and every state is judged that they could have left."""
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -39,6 +40,7 @@ class Recorded:
     new: bytes
     grub_file: str
     kernel: tuple  # type and path, or None
+    between: Callable = None  # as a writer's
 
 
 @dataclass
@@ -48,6 +50,7 @@ class Outcome:
     all_states: list
     versions: list
     tally: judging.Tally
+    complaint: str  # of the checker
     seconds: float
 
     @property
@@ -108,6 +111,7 @@ class Session:
             if rig.is_mounted(folder):
                 rig.settle_filesystem(machine.grub / "grub.cfg")
                 rig.unmount(folder)
+        machine.fs.wait_until_unused(30)
 
     def record(self):
         base, begin = self._quiesce()
@@ -127,22 +131,24 @@ class Session:
         self._write_back()
         new = self.read()
         assert writer.expected(old, new), f"{self.cell.name}: this is not what it should do: {new!r}"
+        if writer.intended:
+            new = writer.intended(old)
         self.scratch.detach_all()
         writes = self.recorder.writes(begin)
         done = len(self.recorder.writes(begin, end))
         assert done > 0, "nothing was written"
         if writer.store == "bootbits":
-            return Recorded(base, writes, done, old, new, "(loop0)0+2", None)
+            return Recorded(base, writes, done, old, new, "(loop0)0+2", None, writer.between)
         path = f"{self.machine.prefix}/grubenv"
-        kernel = None if writer.makes_file and self.cell.kind in kinds.NO_JOURNAL else (self.machine.fs.type, path)
-        return Recorded(base, writes, done, old, new, f"(loop0){path}", kernel)
+        makes_files = writer.makes_file or self.cell.busy
+        kernel = None if makes_files and self.cell.kind in kinds.NO_JOURNAL else (self.machine.fs.type, path)
+        return Recorded(base, writes, done, old, new, f"(loop0){path}", kernel, writer.between)
 
 
 # ---- judging ----
 
 
-def judge(program, folder, cell, recorded, limit, late_matters=True):
-    """LATE_MATTERS: when the program has ended, the disk's own cache must have been written out, too."""
+def judge(program, folder, cell, recorded, limit, seed=1):
     began = time.monotonic()
     with recorded.base.open("rb") as file:
 
@@ -151,20 +157,20 @@ def judge(program, folder, cell, recorded, limit, late_matters=True):
             return file.read(SECTOR)
 
         all_states, versions = states.crash_states(recorded.writes, recorded.done, base, limit,
-                                                   recorded.kernel and kinds.superblock(recorded.kernel[0]) or ())
-    said = judging.judge(program, folder, recorded.base, all_states, versions, recorded.grub_file, recorded.kernel)
+                                                   kinds.superblock(recorded.kernel[0]) if recorded.kernel else (), seed)
+    said, complaint = judging.judge(program, folder, recorded.base, all_states, versions, recorded.grub_file, recorded.kernel)
     tally = judging.Tally()
     for number, (state, words) in enumerate(zip(all_states, said, strict=True)):
-        tally.add(number, state, words, recorded.old, recorded.new, WRITERS[cell.writer].between)
-    return Outcome(cell, recorded, all_states, versions, tally, time.monotonic() - began)
+        tally.add(number, state, words, recorded.old, recorded.new, recorded.between)
+    return Outcome(cell, recorded, all_states, versions, tally, complaint, time.monotonic() - began)
 
 
-def run_cell(tool, program, cell, limit, look=lambda outcome: None):
+def run_cell(tool, program, cell, limit, seed=1, look=lambda outcome: None):
     """LOOK(outcome) is called while the disks are still there."""
     scratch = RecordingScratch()
     try:
         recorded = Session(scratch, tool, cell).record()
-        outcome = judge(program, scratch.path, cell, recorded, limit)
+        outcome = judge(program, scratch.path, cell, recorded, limit, seed)
         look(outcome)
         return outcome
     finally:

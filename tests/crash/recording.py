@@ -33,8 +33,9 @@ class Write(NamedTuple):
 def read_log(path, begin=SECTOR, end=None):
     """The writes and flushes in a log, from byte BEGIN to byte END of its file."""
     with path.open("rb") as file:
-        magic, _, _, size = struct.unpack("<QQQI", file.read(28))
-        assert magic == _MAGIC and size == SECTOR, f"{path} is no log of writes"
+        head = file.read(28)
+        # It is written with the first flush.
+        assert not any(head) or struct.unpack("<QQQI", head)[::3] == (_MAGIC, SECTOR), f"{path} is no log of writes"
         file.seek(0, os.SEEK_END)
         end = file.tell() if end is None else end
         at = begin

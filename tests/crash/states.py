@@ -121,9 +121,9 @@ class Choice:
 
 def _subsets(count, rng, samples):
     if count <= EXHAUSTIVE:
-        return range(1, 1 << count)
+        return range(1 << count)
     everything = (1 << count) - 1
-    some = [1 << i for i in range(count)] + [everything & ~(1 << i) for i in range(count)]
+    some = [0] + [1 << i for i in range(count)] + [everything & ~(1 << i) for i in range(count)]
     return some + [rng.getrandbits(count) for _ in range(samples)]
 
 

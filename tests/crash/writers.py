@@ -29,7 +29,8 @@ class Writer:
     """RUN(machine) does the work on a machine of cli/rig.py whose environment block was OLD (None: there was no file,
     or PREPARE has made it). LAYOUT is the machine's. EXPECTED(old, new): whether it has done what it should. PREPARE(machine) comes before, unrecorded.
     BETWEEN(content, old, new): whether what is there between two writes does no harm. STORE: where it writes.
-    MAKES_FILE: on a filesystem without a journal only GRUB is asked, for its checker may have work afterwards."""
+    MAKES_FILE: on a filesystem without a journal only GRUB is asked then, for the checker may have work afterwards.
+    INTENDED(old): what should be there in the end; without it, what is."""
 
     name: str
     run: Callable
@@ -40,6 +41,7 @@ class Writer:
     ours: bool = True
     between: Callable = None
     makes_file: bool = False
+    intended: Callable = None
     store: str = "env"
 
 
@@ -200,8 +202,34 @@ def by_reboot(old, new):
     return (b"next_entry", b"resume-from-disk") in envblock.variables(new)
 
 
+def is_empty(old, new):
+    return new == b""
+
+
+def under_strace(machine, inject):
+    """Between emptying the file and filling it, which is when a machine that has other things to do may stop it."""
+    return subprocess.Popen(["strace", "-f", "-qq", "-o", "/dev/null", "-e", "trace=write", "-e", f"inject=write:{inject}:when=1",
+                             "grub-editenv", machine.block, "set", f"hib_mark={VALUE}"], env={"PATH": rig.PATH, "LC_ALL": "C"})
+
+
+def editenv_killed(machine):
+    under_strace(machine, "signal=KILL").wait()
+    rig.run("sync", "-f", machine.block)
+
+
+def editenv_overtaken(machine):
+    """Meanwhile another program has everything written out."""
+    running = under_strace(machine, "delay_enter=400000")
+    while machine.block.stat().st_size:
+        time.sleep(0.01)
+    rig.run("sync", "-f", machine.block)
+    assert running.wait() == 0
+
+
 PEERS = [
     Writer("grub-editenv", editenv, NO_SLOT, by_editenv, ours=False),
+    Writer("grub-editenv-overtaken", editenv_overtaken, NO_SLOT, by_editenv, ours=False),
+    Writer("grub-editenv-killed", editenv_killed, NO_SLOT, is_empty, ours=False, intended=after_editenv),
     Writer("grub-reboot", reboot, NO_SLOT, by_reboot, ours=False),
     Writer("rename", rename, NO_SLOT, by_editenv, ours=False),
     Writer("shell", shell, NO_SLOT, by_editenv, "fstab", ours=False),
