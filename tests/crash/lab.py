@@ -136,7 +136,7 @@ class Session:
         self.scratch.detach_all()
         writes = self.recorder.writes(begin)
         done = len(self.recorder.writes(begin, end))
-        assert done > 0, "nothing was written"
+        assert writes, "nothing was written"
         if writer.store == "bootbits":
             return Recorded(base, writes, done, old, new, "(loop0)0+2", None, writer.between)
         path = f"{self.machine.prefix}/grubenv"

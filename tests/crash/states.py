@@ -133,8 +133,11 @@ def _tears(epoch, rng, samples):
         if sectors == 1:
             continue
         whole = (1 << sectors) - 1
-        masks = {whole >> n << n for n in range(1, sectors)} if sectors <= 16 else {whole >> n << n for n in (1, 2, sectors - 1)}
-        masks |= {rng.getrandbits(sectors) & whole for _ in range(min(samples, 1 << sectors))}
+        if sectors <= 4:
+            masks = set(range(1, whole))
+        else:
+            masks = {whole >> n << n for n in (range(1, sectors) if sectors <= 16 else (1, 2, sectors - 1))}
+            masks |= {rng.getrandbits(sectors) for _ in range(samples)}
         others = {0, (1 << i) - 1, (1 << len(epoch.writes)) - 1}
         others |= {rng.getrandbits(len(epoch.writes)) for _ in range(2)}
         for rest in others:
