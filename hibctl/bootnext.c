@@ -64,11 +64,14 @@ static bool read_note(struct note *note)
         return note->was_set || strcmp(text + 16, "-\n") == 0;
 }
 
-static void forget_note(void)
+static int forget_note(void)
 {
         _cleanup_free_ char *path = in_root(NOTE);
 
-        unlink(path);
+        if (unlink(path) == 0 || errno == ENOENT)
+                return EXIT_DONE;
+        return fail(_("%s: cannot remove it: %m; remove it, or the next 'hibctl cancel' may change BootNext again"),
+                    path);
 }
 
 /* ---- the variable ---- */
@@ -133,7 +136,7 @@ int bootnext_restore(void)
                 if (r == EXIT_DONE)
                         say_step(_("BootNext is as it was before"));
         }
-        if (r == EXIT_DONE || r == EXIT_NOTHING)
-                forget_note();
-        return r;
+        if (r != EXIT_DONE && r != EXIT_NOTHING)
+                return r;
+        return forget_note() == EXIT_DONE ? r : EXIT_FAILED;
 }

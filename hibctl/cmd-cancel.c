@@ -293,16 +293,17 @@ static int run_cancel(int argc, char *argv[])
 static int settle(void)
 {
         _cleanup_free_ char *plan = in_root(PLAN_IN_RUN);
-        int r, mounted;
+        int r, mounted, forgotten;
 
         /* A plan is for one jump: the next one starts from another state. */
-        plan_forget(plan);
+        forgotten = plan_forget(plan);
         /* Before the marks: looking at those may take a mount namespace of our own. */
         mounted = remount_remembered();
         if (mounted == EXIT_FAILED)
                 return mounted;
         r = with_situation(settle_mark);
-        return r == EXIT_NOTHING ? mounted : r;
+        r = r == EXIT_NOTHING ? mounted : r;
+        return forgotten != EXIT_DONE && (r == EXIT_DONE || r == EXIT_NOTHING) ? forgotten : r;
 }
 
 static int run_settle(int argc, char *argv[])

@@ -23,7 +23,7 @@ struct work {
         struct bootfs fs;
         struct envfile f;
         const char *path; /* as it is to be opened */
-        bool may_be_missing;
+        bool may_be_missing, made_it;
 };
 
 static void work_free(struct work *w)
@@ -62,6 +62,7 @@ static int open_block(struct work *w, const char *file, bool for_writing)
                 int e = envfile_make(w->path, bytes, sizeof(bytes), 0644, /* for_grub= */ true);
                 if (e < 0)
                         return envfile_explain(w->path, e);
+                w->made_it = true;
         }
         if (named && for_writing)
                 r = bootfs_describe(&w->fs, w->path);
@@ -251,7 +252,11 @@ static int cmd_create(struct work *w, int argc, char *argv[])
                 return envfile_explain(path, e);
         envfile_close(&w->f);
         int r = envfile_open(&w->f, path, /* for_writing= */ true);
-        return r == EXIT_DONE ? finish(w, bytes) : r;
+        if (r == EXIT_DONE)
+                r = finish(w, bytes);
+        if (r != EXIT_DONE)
+                say_error(_("%s: the old block is gone, and GRUB may find the new one; try again"), path);
+        return r;
 }
 
 /* ---- verify ---- */
@@ -416,6 +421,8 @@ static int run_verb(const struct verb *verb, const char *file, int argc, char *a
                 r = need_sound(&w);
         if (r == EXIT_DONE)
                 r = verb->run(&w, argc, argv);
+        if (r != EXIT_DONE && w.made_it && unlink(w.path) < 0)
+                say_error(_("%s: it may be there now, without what was to be set: %m"), w.path);
         work_free(&w);
         release_signals();
         return r;

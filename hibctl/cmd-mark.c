@@ -158,11 +158,14 @@ static int put_in(const struct request *request, const struct store *store, cons
 static int take_back(const struct store *store, const struct whereabouts *where, int result)
 {
         char empty[MARK_WIDTH];
+        int r = store->open(where, /* for_writing= */ true), closed;
 
         mark_format_empty(empty);
-        if (store->open(where, /* for_writing= */ true) == EXIT_DONE)
-                store->write(empty);
-        store->close();
+        if (r == EXIT_DONE)
+                r = store->write(empty);
+        closed = store->close();
+        if (r != EXIT_DONE || closed != EXIT_DONE)
+                say_error(_("the new mark may be in the store '%s' still; 'hibctl cancel' clears it"), store->name);
         return result;
 }
 
@@ -436,7 +439,7 @@ static int check_request(const struct request *request)
 static int run(int argc, char *argv[])
 {
         struct request request = { 0 };
-        int c;
+        int c, r;
 
         while ((c = getopt_long(argc, argv, "nh", options, NULL)) != -1)
                 switch (c) {
@@ -466,8 +469,11 @@ static int run(int argc, char *argv[])
         if (optind < argc)
                 return usage_error(_("%s: mark takes no arguments; 'hibctl mark --help' lists its options"),
                                    argv[optind]);
-        if (check_request(&request) != EXIT_DONE || settings_read(&request.settings) != EXIT_DONE)
+        if (check_request(&request) != EXIT_DONE)
                 return EXIT_USAGE;
+        r = settings_read(&request.settings);
+        if (r != EXIT_DONE)
+                return r;
         if (!request.dry_run && need_root() != EXIT_DONE)
                 return EXIT_FAILED;
         return arm(&request);

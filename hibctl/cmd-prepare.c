@@ -201,10 +201,15 @@ static int release_boot(struct boot *b)
                                 "elsewhere; unmount both, or leave --unmount out"),
                               b->mount.mount_point);
         r = mounted_describe(&b->mount);
+        /* First the note: whatever happens from then on, somebody mounts it again. */
+        if (r == EXIT_DONE)
+                r = mounted_remember(&b->mount);
         if (r == EXIT_DONE)
                 r = unmount_boot(b);
-        if (r != EXIT_DONE)
+        if (r != EXIT_DONE) {
+                mounted_forget();
                 return r;
+        }
         wait_until_unused(b->mount.device);
         device_safety(b->mount.device, &safety);
         if (safety.report.state == FS_IN_USE)
@@ -215,8 +220,6 @@ static int release_boot(struct boot *b)
         else if (safety.report.state != FS_CLEAN)
                 r = refuse(_("%s: the boot filesystem is not clean after it was unmounted: %s; check it (fsck %s)"),
                            b->mount.device, safety.report.reason ? _(safety.report.reason) : "", b->mount.device);
-        else
-                r = mounted_remember(&b->mount);
         if (r != EXIT_DONE)
                 mounted_again(&b->mount);
         else
@@ -471,8 +474,9 @@ static int prepare(const struct request *request)
         int r;
 
         /* If no new one comes of this, an old one must not be taken for it: it may call released what is mounted. */
-        if (!request->dry_run && !request->lasting)
-                plan_forget(request->plan);
+        r = request->dry_run || request->lasting ? EXIT_DONE : plan_forget(request->plan);
+        if (r != EXIT_DONE)
+                return r;
         r = make_plan(request, &plan, &boot);
         if (r == EXIT_DONE && !request->lasting)
                 r = settle_boot(request, &plan, &boot);
@@ -483,9 +487,9 @@ static int prepare(const struct request *request)
         if (r == EXIT_DONE)
                 r = write_plan(request, &plan);
         if (r != EXIT_DONE) {
-                mounted_again(&boot.mount);
-                if (!request->dry_run && !request->lasting)
-                        plan_forget(request->plan);
+                /* What a plan that stays calls unmounted must not be mounted. */
+                if (request->dry_run || request->lasting || plan_forget(request->plan) == EXIT_DONE)
+                        mounted_again(&boot.mount);
         } else
                 report(request, &plan);
         return r;
@@ -543,8 +547,11 @@ static int run(int argc, char *argv[])
         }
         if (request.lasting && request.unmount)
                 return usage_error(_("--unmount is for one jump, --lasting is for all of them; give one"));
-        if (wish_check(&request.wish) != EXIT_DONE || settings_read(&request.settings) != EXIT_DONE)
+        if (wish_check(&request.wish) != EXIT_DONE)
                 return EXIT_USAGE;
+        r = settings_read(&request.settings);
+        if (r != EXIT_DONE)
+                return r;
         if (!request.dry_run && need_root() != EXIT_DONE)
                 return EXIT_FAILED;
         r = request.dry_run ? EXIT_DONE : take_lock();

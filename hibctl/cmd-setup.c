@@ -123,6 +123,15 @@ static int go_without_slot(const struct bootfs *fs, const char *why)
         return EXIT_DONE;
 }
 
+/* A file that was made, but is not where GRUB finds it, or cannot be looked at. */
+static int unmake(const struct bootfs *fs, int result)
+{
+        if (unlink(fs->env_path) < 0)
+                return result;
+        bootfs_write_out(fs); /* best effort: else GRUB may still find it */
+        return result;
+}
+
 static int setup_slot(struct work *work, struct bootfs *fs)
 {
         _cleanup_envfile_ struct envfile f = ENVFILE_INIT;
@@ -139,7 +148,7 @@ static int setup_slot(struct work *work, struct bootfs *fs)
         }
         r = envfile_open(&f, fs->env_path, /* for_writing= */ !work->dry_run);
         if (r != EXIT_DONE)
-                return r;
+                return made ? unmake(fs, r) : r;
         if (!f.sound)
                 return work->remove ? EXIT_DONE : slot_cannot_reserve(f.path, ENVBLK_BROKEN);
         r = change_slot(work, fs, &f);
@@ -147,11 +156,7 @@ static int setup_slot(struct work *work, struct bootfs *fs)
                 return r;
         /* A new file too must be where GRUB finds it. */
         int e = bootfs_confirm(fs, &f);
-        if (e < 0) {
-                unlink(f.path);
-                bootfs_write_out(fs); /* best effort: else GRUB still finds it */
-        }
-        return e == 0 ? EXIT_DONE : envfile_explain(f.path, e);
+        return e == 0 ? EXIT_DONE : unmake(fs, envfile_explain(f.path, e));
 }
 
 /* ---- the module ---- */

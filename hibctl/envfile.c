@@ -270,6 +270,16 @@ static int write_differences(const struct envfile *f, const char *from, const ch
         return 0;
 }
 
+/* After an error. In the opposite order; what could not be written before may fail again. */
+static void put_back(const struct envfile *f, const char *new_bytes, bool backwards)
+{
+        _cleanup_free_ char *now = xmalloc(f->block.size);
+
+        write_differences(f, new_bytes, f->buf, !backwards);
+        if (reread(f, now) < 0 || memcmp(now, f->buf, f->block.size) != 0)
+                say_error(_("%s: it may have been changed: the old bytes could not be put back"), f->path);
+}
+
 int envfile_overwrite(struct envfile *f, const char *new_bytes)
 {
         size_t size = f->block.size;
@@ -293,8 +303,7 @@ int envfile_overwrite(struct envfile *f, const char *new_bytes)
         if (r == 0 && memcmp(now, new_bytes, size) != 0)
                 return -ESTALE;
         if (r < 0) {
-                /* Best effort, in the opposite order; what could not be written before may fail again. */
-                write_differences(f, new_bytes, f->buf, !backwards);
+                put_back(f, new_bytes, backwards);
                 return r;
         }
         memcpy(f->buf, new_bytes, size);
@@ -353,10 +362,10 @@ static int exchange(const char *temporary, const char *path, int fd)
                 return rename(temporary, path) < 0 ? -errno : 0; /* no old file, or a filesystem that cannot do it */
         }
         r = write_out_filesystem(fd);
-        if (r < 0)
-                renameat2(AT_FDCWD, temporary, AT_FDCWD, path, RENAME_EXCHANGE);
-        if (unlink(temporary) < 0 && r == 0)
-                r = -errno;
+        if (r < 0 && renameat2(AT_FDCWD, temporary, AT_FDCWD, path, RENAME_EXCHANGE) < 0)
+                say_error(_("%s: it may have been replaced by a new file already"), path);
+        if (unlink(temporary) < 0)
+                say_error(_("%s: cannot remove it: %m; nobody needs it"), temporary);
         return r;
 }
 
@@ -386,6 +395,7 @@ static int make(const char *path, const struct new_file *file)
         _cleanup_free_ char *copy = xstrdup(path);
         const char *folder = dirname(copy);
         _cleanup_close_ int fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        bool replaced;
         int r;
 
         if (fd < 0)
@@ -393,11 +403,15 @@ static int make(const char *path, const struct new_file *file)
         if (is_frozen(fd))
                 return -EBUSY;
         r = make_nameless(folder, path, file);
-        if (r == -EOPNOTSUPP || r == -EEXIST)
+        replaced = r == -EOPNOTSUPP || r == -EEXIST;
+        if (replaced)
                 r = make_and_rename(path, file);
-        if (r < 0)
+        if (r < 0 || fsync(fd) == 0)
                 return r;
-        return fsync(fd) < 0 ? -errno : 0;
+        r = -errno;
+        if (replaced || unlink(path) < 0)
+                say_error(_("%s: it may have been replaced by a new file already"), path);
+        return r;
 }
 
 int envfile_make(const char *path, const char *bytes, size_t size, mode_t mode, bool for_grub)

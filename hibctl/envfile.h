@@ -44,15 +44,17 @@ void envfile_close(struct envfile *f);
 
 /* Overwrites what differs between the block that was read and NEW, sector by sector, flushing after each, in an order
  * in which no state between shows a damaged block, where there is one; and reads back. On an error the old bytes are
- * put back. 0 or a negative errno; -ESTALE if another program changed the block meanwhile: nothing was written, or what
- * was written is there and the rest is the other's. On success buf holds NEW. */
+ * put back; if they may not be there again, that is said. 0 or a negative errno; -ESTALE if another program changed the
+ * block meanwhile: nothing was written, or what was written is there and the rest is the other's. On success buf holds
+ * NEW. */
 int envfile_overwrite(struct envfile *f, const char *new_bytes);
 
 /* Says what a negative errno of the functions here, or of bootfs_confirm, means for PATH. Returns an exit status. */
 int envfile_explain(const char *path, int error);
 
 /* Makes a new file with SIZE bytes, or replaces one: it gets its name when it is whole and flushed. FOR_GRUB: GRUB is
- * to find the old file or the new one at any time, although it reads no journal. 0 or a negative errno. */
+ * to find the old file or the new one at any time, although it reads no journal. 0 or a negative errno; then there is
+ * no new file, or it is said that one may have been replaced. */
 int envfile_make(const char *path, const char *bytes, size_t size, mode_t mode, bool for_grub);
 
 /* Likewise, for GRUB, a file that is there: owner and mode stay, and a link to it stays a link. */

@@ -105,7 +105,7 @@ static int start_guard(struct freeze *f)
                 return -errno;
         f->guard = fork();
         if (f->guard < 0) {
-                int e = errno;
+                int e = errno == EAGAIN ? ENOMEM : errno; /* EAGAIN tells our callers of another program */
                 close(ends[0]);
                 close(ends[1]);
                 return -e;

@@ -74,6 +74,8 @@ static int set_root(const char *dir)
         static char root[4096];
         char *real = realpath(dir, NULL);
 
+        if (!real && errno != ENOENT && errno != ENOTDIR)
+                return fail(_("--root=%s: cannot look at it: %m"), dir);
         if (!real)
                 return usage_error(_("--root=%s: %m; name the folder that the system is mounted on"), dir);
         snprintf(root, sizeof(root), "%s", strcmp(real, "/") == 0 ? "" : real);

@@ -333,13 +333,33 @@ int plan_read(const char *file, struct plan *plan)
         }
 }
 
-void plan_forget(const char *file)
+/* Whether FILE is a plan, or a negative errno. What is not a file is none; nor is what a link leads to. */
+static int is_plan(const char *file)
 {
         char start[sizeof(FAMILY) - 1];
         _cleanup_close_ int fd = open(file, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOFOLLOW);
+        struct stat st;
+        int r;
 
-        if (fd >= 0 && pread_all(fd, start, sizeof(start), 0) == 0 && memcmp(start, FAMILY, sizeof(start)) == 0)
-                unlink(file);
+        if (fd < 0)
+                return errno == ENOENT || errno == ENOTDIR || errno == ELOOP || errno == ENXIO ? 0 : -errno;
+        if (fstat(fd, &st) < 0)
+                return -errno;
+        if (!S_ISREG(st.st_mode))
+                return 0;
+        r = pread_all(fd, start, sizeof(start), 0);
+        return r == -ENODATA ? 0 : r < 0 ? r : memcmp(start, FAMILY, sizeof(start)) == 0;
+}
+
+int plan_forget(const char *file)
+{
+        int r = is_plan(file);
+
+        if (r > 0 && unlink(file) < 0 && errno != ENOENT)
+                r = -errno;
+        return r >= 0 ? EXIT_DONE
+                      : fail(_("%s: cannot remove the plan, which may not be true any more: %s; remove it"), file,
+                             strerror(-r));
 }
 
 void plan_this_machine(char out[PLAN_UUID_MAX + 1])

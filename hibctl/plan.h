@@ -68,8 +68,9 @@ char *plan_format(const struct plan *plan);
 /* Reads and takes apart FILE. Says what is wrong and returns an exit status. */
 int plan_read(const char *file, struct plan *plan);
 
-/* Removes FILE if it looks like a plan: what it says is not true any more. */
-void plan_forget(const char *file);
+/* Removes FILE if it looks like a plan: what it says is not true any more. Says what is wrong and returns an exit
+ * status. */
+int plan_forget(const char *file);
 
 /* Whether TEXT is a hook's name and words, as in a plan. */
 bool plan_is_hook(const char *text);

@@ -39,12 +39,15 @@ int mounted_describe(struct mounted *m)
         return entry ? EXIT_DONE : fail(_("%s: cannot tell how it is mounted"), m->mount_point);
 }
 
-/* The note says what is to be mounted: nothing any more. */
-static void forget(void)
+int mounted_forget(void)
 {
         _cleanup_free_ char *path = in_root(REMEMBERED);
 
-        unlink(path);
+        if (unlink(path) == 0 || errno == ENOENT)
+                return EXIT_DONE;
+        return fail(_("%s: cannot remove it: %m; remove it, or the next 'hibctl settle' may mount what is to stay "
+                      "unmounted"),
+                    path);
 }
 
 int mounted_again(struct mounted *m)
@@ -63,13 +66,15 @@ int mounted_again(struct mounted *m)
         mnt_context_set_target(cxt, m->mount_point);
         mnt_context_set_fstype(cxt, m->type);
         mnt_context_set_options(cxt, m->options);
+        if (!mnt_match_options(m->options, "ro"))
+                mnt_context_enable_rwonly_mount(cxt, 1); /* as it was, or it is said that it is not */
         r = mnt_context_mount(cxt);
         if (r != 0) {
                 mnt_context_get_excode(cxt, r, why, sizeof(why));
                 r = fail(_("%s: could not be mounted again on %s: %s; mount it"), m->device, m->mount_point, why);
         } else {
                 m->unmounted = false;
-                forget();
+                r = mounted_forget();
         }
         mnt_free_context(cxt);
         return r;
@@ -101,10 +106,16 @@ int remount_remembered(void)
         _cleanup_mounted_ struct mounted m = { 0 };
         _cleanup_free_ char *path = in_root(REMEMBERED), *text = NULL;
         char **fields[] = { &m.device, &m.mount_point, &m.type, &m.options }, *rest;
+        ssize_t n;
         int r;
 
-        if (read_whole_file(path, REMEMBERED_MAX, &text) < 0)
+        n = read_whole_file(path, REMEMBERED_MAX, &text);
+        if (n == -ENOENT)
                 return EXIT_NOTHING;
+        if (n < 0)
+                return fail(_("%s: cannot read what is to be mounted again: %s; mount the boot filesystem yourself and "
+                              "remove it"),
+                            path, strerror((int)-n));
         rest = text;
         for (size_t i = 0; i < ELEMENTS(fields); i++) {
                 const char *line = strsep(&rest, "\n");
@@ -113,12 +124,12 @@ int remount_remembered(void)
                 *fields[i] = xstrdup(line);
         }
         if (is_mounted(&m)) {
-                forget();
-                return EXIT_NOTHING;
+                r = mounted_forget();
+                return r == EXIT_DONE ? EXIT_NOTHING : r;
         }
         m.unmounted = true;
         r = mounted_again(&m);
-        if (r == EXIT_DONE)
+        if (!m.unmounted)
                 say(_("mounted %s again on %s"), m.device, m.mount_point);
         return r;
 }

@@ -27,6 +27,9 @@ int mounted_again(struct mounted *m);
  * and returns an exit status. */
 int mounted_remember(const struct mounted *m);
 
+/* Removes what mounted_remember wrote down. Likewise. */
+int mounted_forget(void);
+
 /* Mounts again what was written down, and forgets it. EXIT_NOTHING if nothing was; else as above. */
 int remount_remembered(void);
 

@@ -144,9 +144,10 @@ static int read_file(struct settings *settings, const char *path)
         if (stat(path, &st) == 0 && !S_ISREG(st.st_mode))
                 return usage_error(_("%s: not a file; correct or remove it"), path);
         n = read_whole_file(path, FILE_MAX, &text);
+        if (n == -EFBIG || n == -ENOENT)
+                return usage_error(_("%s: these are no settings: %s; correct or remove it"), path, strerror((int)-n));
         if (n < 0)
-                return usage_error(_("%s: cannot read the settings: %s; correct or remove it"), path,
-                                   strerror((int)-n));
+                return fail(_("%s: cannot read the settings: %s; correct or remove it"), path, strerror((int)-n));
         if (strlen(text) != (size_t)n)
                 return usage_error(_("%s: it is not text; correct or remove it"), path);
         rest = text;
@@ -206,7 +207,7 @@ static int list_drop_ins(struct drop_ins *d, const char *folder)
         if (!dir)
                 return errno == ENOENT || errno == ENOTDIR
                                ? EXIT_DONE
-                               : usage_error(_("%s: cannot read the folder: %m; correct or remove it"), folder);
+                               : fail(_("%s: cannot read the folder: %m; correct or remove it"), folder);
         for (const struct dirent *entry; r == EXIT_DONE && (entry = readdir(dir));)
                 if (is_drop_in(entry->d_name))
                         r = add_drop_in(d, folder, entry->d_name);

@@ -162,7 +162,9 @@ static int consider(const char *folder, const char *name, const struct plan *pla
         struct stat st;
         int r;
 
-        if (stat(path, &st) < 0 || !S_ISREG(st.st_mode) || is_done(name))
+        if (stat(path, &st) < 0) /* a link that leads nowhere is nobody's hook */
+                return errno == ENOENT ? EXIT_DONE : fail(_("%s: cannot look at the setup hook: %m"), path);
+        if (!S_ISREG(st.st_mode) || is_done(name))
                 return EXIT_DONE;
         if (!(st.st_mode & S_IXUSR))
                 return fail(_("%s: the setup hook is not executable; chmod +x it, or remove it"), path);

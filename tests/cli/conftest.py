@@ -5,6 +5,8 @@
 HIBCTL  the tool under test
 """
 
+import collections
+import json
 import os
 import signal
 import threading
@@ -26,6 +28,31 @@ def pytest_configure(config):
             signal.signal(number, usual)
     # Let the fixtures clean up as they do after Ctrl-C.
     signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
+
+
+def _recorded(terminalreporter, name):
+    for reports in terminalreporter.stats.values():
+        for report in reports:
+            if getattr(report, "when", None) == "call":
+                yield from (value for key, value in report.user_properties if key == name)
+
+
+def pytest_terminal_summary(terminalreporter):
+    """How many faults were tried, and what was done at once; as JSON too, into HIBCTL_PROOF_DIR."""
+    by_kind = collections.Counter()
+    for kinds in _recorded(terminalreporter, "fault_points"):
+        by_kind.update(json.loads(kinds))
+    together = [json.loads(numbers) for numbers in _recorded(terminalreporter, "together")]
+    proof = {}
+    if by_kind:
+        proof["faults"] = {"points": sum(by_kind.values()), "by_kind": dict(sorted(by_kind.items())),
+                           "problems": sum(_recorded(terminalreporter, "fault_problems"))}
+    if together:
+        proof["concurrency"] = {"runs": together}
+    for name, numbers in proof.items():
+        terminalreporter.write_line(f"{name}: {json.dumps(numbers)}")
+        if folder := os.environ.get("HIBCTL_PROOF_DIR"):
+            Path(folder, f"{name}.json").write_text(json.dumps(numbers, indent=2) + "\n")
 
 
 @pytest.fixture(scope="session")
