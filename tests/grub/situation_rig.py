@@ -28,7 +28,7 @@ OLD, NEW, GONE = "6.1.0-56-amd64", "6.5.0-2-amd64", "5.10.0-0-amd64"
 AREA_SIZE = MIB + 2 * PAGE  # a large page across its end still begins with a whole small one
 FILE_SIZE = 256 * 1024
 FAR_SIZE = 4 * MIB + 2 * PAGE
-NOTHING_THERE = 1 << 20  # pages
+PAGE_SIZES = {"16k": 4 * PAGE, "16k over 4k": 4 * PAGE, "64k": 16 * PAGE, "across the end": 16 * PAGE}  # as marked
 BOOT_PART, AREA_PART = 2, 3  # of the first disk
 ORPHAN_PART, FAR_PART, TWIN_PART = 1, 2, 3  # of the second one
 FILESYSTEMS = {"ext2": ("mkfs.ext2", "-q", "-U"), "ext4": ("mkfs.ext4", "-q", "-U"), "xfs": ("mkfs.xfs", "-q", "-m"),
@@ -335,7 +335,7 @@ class Machine:
 
     def target_area(self):
         """As the mark names it."""
-        page = {"16k": 4 * PAGE, "64k": 16 * PAGE, "across the end": 16 * PAGE}.get(self.s.image, PAGE)
+        page = PAGE_SIZES.get(self.s.image, PAGE)
         names = {"uuid": f"UUID={self.shop.area}", "file": f"UUID={self.shop.far}",
                  "partuuid": f"PARTUUID={self.first.part_uuid(AREA_PART)}"}
         offset = self.shop.far_fs()[1] // page if self.s.named == "file" else 0
@@ -375,8 +375,11 @@ class Machine:
             return marks.swap_area(ident, size)
         if kind == "uswsusp":
             return marks.swap_area(ident, size, b"ULSUSPEND", b"SWAPSPACE2")
-        page = {"16k": 4 * PAGE, "64k": 16 * PAGE, "64k, said 4k": 16 * PAGE}.get(kind, PAGE)
-        return marks.image_area(ident, size // page * page, page)
+        page = 16 * PAGE if kind == "64k, said 4k" else PAGE_SIZES.get(kind, PAGE)
+        area = bytearray(marks.image_area(ident, size // page * page, page))
+        if kind == "16k over 4k":  # what a kernel with smaller pages has left
+            area[PAGE - 10 : PAGE] = b"SWAPSPACE2"
+        return bytes(area)
 
     def put_areas(self):
         place, at = self.target_place()
