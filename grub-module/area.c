@@ -63,16 +63,7 @@ look (grub_disk_t disk, const struct mark *mark, grub_uint8_t *page)
 
   if (state != IMAGE_NOT_LOOKED)
     return state;
-  switch (image_probe_page (page, mark->page_size, mark->page_size, &header))
-    {
-    case IMAGE_SWSUSP:
-      return IMAGE_PRESENT;
-    case IMAGE_NONE:
-    case IMAGE_SWAP:
-      return IMAGE_GONE;
-    default:
-      return IMAGE_FOREIGN;
-    }
+  return source_look_at_page (page, mark->page_size, &header);
 }
 
 enum image_state

@@ -45,11 +45,16 @@ static bool is_any_marked(const struct situation *s)
 }
 
 /* A system that was resumed swaps to the area again, so the mark stays. It was taken, and the next one overwrites it.
- */
+ * Where there is no swap area, there is no image either, and the bytes are somebody else's by now. */
 static bool is_harmless(const struct situation *s, size_t at)
 {
         const struct reading *r = &s->readings[at];
 
+        if (r->foreign) {
+                say_step(_("%s: the mark there does nothing, because there is no swap area; it is left alone"),
+                         r->place);
+                return true;
+        }
         if (!r->busy || r->status != SOURCE_VALID || r->mark.state != MARK_TAKEN || s->seen[at] != IMAGE_GONE)
                 return false;
         say_step(_("%s: the mark there was used and does nothing; it can be cleared when the swap area is not in use"),

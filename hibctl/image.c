@@ -338,6 +338,7 @@ bool target_configured(struct mark *mark)
 
 enum image_state target_look_at_image(const struct mark *mark, struct image_header *header, char **device)
 {
+        _cleanup_free_ uint8_t *page = xmalloc(mark->page_size);
         _cleanup_free_ char *path = NULL;
         struct image_header ignored;
         int r = device_find(mark->image, &path);
@@ -348,20 +349,10 @@ enum image_state target_look_at_image(const struct mark *mark, struct image_head
                 return geteuid() == 0 && !device_search_was_blind() ? IMAGE_NO_DEVICE : IMAGE_NOT_READABLE;
         if (device)
                 *device = xstrdup(path);
-        r = area_read_header(path, mark_image_start(mark), header);
+        r = device_read(path, mark_image_start(mark), page, mark->page_size);
         if (r == -ENODATA)
                 return IMAGE_NO_DEVICE;
-        if (r < 0)
-                return IMAGE_NOT_READABLE;
-        switch (header->kind) {
-        case IMAGE_SWSUSP:
-                return header->page_size == mark->page_size ? IMAGE_PRESENT : IMAGE_GONE;
-        case IMAGE_NONE:
-        case IMAGE_SWAP:
-                return IMAGE_GONE;
-        default:
-                return IMAGE_FOREIGN;
-        }
+        return r < 0 ? IMAGE_NOT_READABLE : source_look_at_page(page, mark->page_size, header);
 }
 
 bool target_same_area(const struct mark *a, const struct mark *b)

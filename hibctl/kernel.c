@@ -9,8 +9,11 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <libmount.h>
+#include <linux/openat2.h>
 #include <string.h>
+#include <strings.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/sysmacros.h>
 #include <sys/utsname.h>
 
@@ -231,20 +234,53 @@ static char *mount_point_of(dev_t dev, char **subtree)
         return found;
 }
 
-enum file_state target_look_at_file(const char *fs_uuid, const char *path)
+/* GRUB takes the filesystem that it is on itself without asking whether another one has the same UUID. */
+static bool is_on(const char *prefix, const char *fs_uuid, dev_t *dev)
+{
+        _cleanup_bootfs_ struct bootfs fs = BOOTFS_INIT;
+        struct device_tags tags;
+
+        if (!prefix || bootfs_describe(&fs, prefix) != EXIT_DONE || !fs.device)
+                return false;
+        *dev = fs.dev;
+        return device_get_tags(fs.device, superblock_types(fs.type), &tags) == 0 && strcasecmp(tags.uuid, fs_uuid) == 0;
+}
+
+/* As GRUB looks for it: a link leads from the root of its own filesystem, nothing leads out of that, and only a file
+ * will do. */
+static enum file_state look_below(const char *mount_point, const char *path)
+{
+        struct open_how how = { .flags = O_PATH | O_CLOEXEC, .resolve = RESOLVE_IN_ROOT | RESOLVE_NO_XDEV };
+        _cleanup_close_ int root = open(mount_point, O_PATH | O_DIRECTORY | O_CLOEXEC), fd = -1;
+        struct stat st;
+
+        if (root < 0)
+                return FILE_NOT_LOOKED;
+        fd = (int)syscall(SYS_openat2, root, path, &how, sizeof(how));
+        if (fd < 0)
+                return errno == ENOENT || errno == ENOTDIR || errno == ELOOP ? FILE_MISSING : FILE_NOT_LOOKED;
+        return fstat(fd, &st) == 0 && S_ISREG(st.st_mode) ? FILE_PRESENT : FILE_MISSING;
+}
+
+enum file_state target_look_at_file(const char *prefix, const char *fs_uuid, const char *path)
 {
         _cleanup_free_ char *tag = xasprintf("UUID=%s", fs_uuid);
-        _cleanup_free_ char *device = NULL, *subtree = NULL, *mount_point = NULL, *here = NULL;
+        _cleanup_free_ char *device = NULL, *subtree = NULL, *mount_point = NULL;
         dev_t dev;
+        int r;
 
-        if (device_find(tag, &device) < 0 || device_number(device, &dev) < 0)
-                return FILE_NOT_LOOKED;
+        if (!is_on(prefix, fs_uuid, &dev)) {
+                r = device_find(tag, &device);
+                if (r < 0) /* without rights no device could be asked for its name */
+                        return geteuid() == 0 ? FILE_MISSING : FILE_NOT_LOOKED;
+                if (device_number(device, &dev) < 0)
+                        return FILE_NOT_LOOKED;
+        }
         mount_point = mount_point_of(dev, &subtree);
         if (!mount_point)
                 return FILE_NOT_LOOKED;
         size_t skip = strcmp(subtree, "/") == 0 ? 0 : strlen(subtree);
         if (strncmp(path, subtree, skip) != 0)
                 return FILE_NOT_LOOKED;
-        here = xasprintf("%s%s", strcmp(mount_point, "/") == 0 ? "" : mount_point, path + skip);
-        return access(here, F_OK) == 0 ? FILE_PRESENT : FILE_MISSING;
+        return look_below(mount_point, path + skip);
 }

@@ -34,16 +34,26 @@ static void look_at_the_image(struct situation *s, size_t i, const struct mark *
         s->unseen[i] = source->image == IMAGE_NOT_READABLE;
 }
 
+/* Whether the verdict depends on the files: a hint is believed without a look at the image. */
+static bool needs_files(const struct source *source)
+{
+        return source->image == IMAGE_PRESENT ||
+               (source->verify == MARK_VERIFY_HINT && source->image == IMAGE_NOT_LOOKED && source->state == MARK_ARMED);
+}
+
 static void look_at(struct situation *s, size_t i, const struct mark *mark)
 {
+        const char *prefix = s->readings[AT_ENV].prefix;
         struct source *source = &s->sources[i];
 
         look_at_the_image(s, i, mark);
         if (mark->empty || mark->state == MARK_NONE)
                 return;
-        source->kernel = target_look_at_file(mark->fs_uuid, mark->kernel);
-        source->initrd = mark->initrd[0] ? target_look_at_file(mark->fs_uuid, mark->initrd) : FILE_NOT_LOOKED;
-        if (source->kernel == FILE_NOT_LOOKED && source->image == IMAGE_PRESENT)
+        source->kernel = target_look_at_file(prefix, mark->fs_uuid, mark->kernel);
+        if (mark->initrd[0])
+                source->initrd = target_look_at_file(prefix, mark->fs_uuid, mark->initrd);
+        if (needs_files(source) &&
+            (source->kernel == FILE_NOT_LOOKED || (mark->initrd[0] && source->initrd == FILE_NOT_LOOKED)))
                 s->unseen[i] = true;
 }
 
@@ -74,7 +84,7 @@ static void look_at_systemd(struct situation *s)
         if (source->status != SOURCE_VALID)
                 return;
         look_at_the_image(s, AT_SYSTEMD, &s->systemd.mark);
-        systemd_find_files(&s->systemd, &s->request.device, source, &blind);
+        systemd_find_files(&s->systemd, s->readings[AT_ENV].prefix, &s->request.device, source, &blind);
         if (source->image != IMAGE_PRESENT)
                 return;
         s->unseen[AT_SYSTEMD] = blind;

@@ -24,7 +24,6 @@ enum content {
         CONTENT_BLANK,   /* nothing, or a first write that was cut short */
         CONTENT_OURS,    /* an environment block with a slot */
         CONTENT_FOREIGN, /* somebody else's: a boot sector, a label */
-        CONTENT_NO_SWAP, /* this is no swap area at all */
 };
 
 /* The store while it is open. */
@@ -33,7 +32,8 @@ static struct {
         char *device; /* NULL if there is none */
         uint64_t start;
         char bytes[BITS_SIZE];
-        int error; /* of finding the device or reading it */
+        int error;    /* of finding the device or reading it */
+        bool is_swap; /* of the page size that is expected; GRUB reads the block without asking for that */
         enum content content;
         enum slot_status slot;
         size_t slot_at;
@@ -56,14 +56,12 @@ static bool is_blank(const char *bytes)
         return all(bytes, 0, SECTOR) && (all(bytes + SECTOR, 0, SECTOR) || all(bytes + SECTOR, '#', SECTOR));
 }
 
-static void classify(const struct image_header *header)
+static void classify(void)
 {
         struct envblk block;
 
         bits.slot = SLOT_MISSING;
-        if (header->kind == IMAGE_NONE || header->page_size != bits.area->page_size)
-                bits.content = CONTENT_NO_SWAP;
-        else if (is_blank(bits.bytes))
+        if (is_blank(bits.bytes))
                 bits.content = CONTENT_BLANK;
         else if (!envblk_open(&block, bits.bytes, BITS_SIZE) ||
                  (bits.slot = slot_find(&block, &bits.slot_at)) == SLOT_MISSING)
@@ -72,15 +70,19 @@ static void classify(const struct image_header *header)
                 bits.content = CONTENT_OURS;
 }
 
+/* Where the device ends inside the first page, GRUB finds no area. */
 static void load(void)
 {
+        uint32_t size = bits.area->page_size;
+        _cleanup_free_ uint8_t *page = xmalloc(size);
         struct image_header header;
 
-        bits.error = area_read_header(bits.device, bits.start, &header);
-        if (bits.error == 0)
-                bits.error = device_read(bits.device, bits.start, bits.bytes, BITS_SIZE);
-        if (bits.error == 0)
-                classify(&header);
+        bits.error = device_read(bits.device, bits.start, page, size);
+        if (bits.error < 0)
+                return;
+        memcpy(bits.bytes, page, BITS_SIZE);
+        bits.is_swap = image_probe_page(page, size, size, &header) != IMAGE_NONE;
+        classify();
 }
 
 static int bits_open(const struct whereabouts *where, bool for_writing)
@@ -111,7 +113,7 @@ static const char *why_not_writable(void)
                 return _("GRUB cannot see an encrypted, mapped or network device");
         if (bits.error < 0)
                 return _("the swap area cannot be read");
-        if (bits.content == CONTENT_NO_SWAP)
+        if (!bits.is_swap)
                 return _("there is no swap area of this page size");
         if (bits.content == CONTENT_FOREIGN)
                 return _("they hold something that is not hibctl's, which is left alone; if nobody needs it, make the "
@@ -140,6 +142,7 @@ static int bits_read(struct reading *out)
         out->writable = !why;
         out->busy = device_is_in_use(bits.device);
         out->why_not_writable = why ? xstrdup(why) : NULL;
+        out->foreign = bits.error == 0 && !bits.is_swap;
         if (bits.error < 0) {
                 out->status = bits.error == -ENODATA ? SOURCE_ABSENT : SOURCE_UNREADABLE;
                 return EXIT_DONE;
@@ -259,7 +262,7 @@ static int bits_reserve(void)
 {
         char empty[MARK_WIDTH];
 
-        if (bits.device && bits.error == 0 && bits.content == CONTENT_OURS && bits.slot == SLOT_FOUND)
+        if (bits.device && bits.error == 0 && bits.is_swap && bits.content == CONTENT_OURS && bits.slot == SLOT_FOUND)
                 return EXIT_DONE;
         mark_format_empty(empty);
         return bits_write(empty);

@@ -19,6 +19,7 @@ struct reading {
         enum slot_status slot;  /* SLOT_FOUND: a mark can be written */
         bool writable;          /* the boot loader can consume the mark */
         bool busy;              /* bootbits: the swap area is in use, so nothing can be written now */
+        bool foreign;           /* bootbits: this is no swap area, or none any more: nothing is written there */
         char *place;            /* for people: the file, device or variable; owned, may be NULL */
         char *prefix;           /* env: GRUB's folder; owned, may be NULL */
         char *why_not_writable; /* owned; NULL if writable */

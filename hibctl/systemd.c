@@ -35,22 +35,23 @@ enum source_status systemd_read(struct systemd_claim *claim)
 }
 
 struct looking {
-        const char *fs_uuid;
+        const char *prefix, *fs_uuid;
         bool blind;
 };
 
 static enum file_state look(void *data, const char *path)
 {
         struct looking *looking = data;
-        enum file_state state = target_look_at_file(looking->fs_uuid, path);
+        enum file_state state = target_look_at_file(looking->prefix, looking->fs_uuid, path);
 
         looking->blind = looking->blind || state == FILE_NOT_LOOKED;
         return state;
 }
 
-void systemd_find_files(struct systemd_claim *claim, const struct mark *configured, struct source *facts, bool *blind)
+void systemd_find_files(struct systemd_claim *claim, const char *prefix, const struct mark *configured,
+                        struct source *facts, bool *blind)
 {
-        struct looking looking = { .fs_uuid = configured->fs_uuid };
+        struct looking looking = { .prefix = prefix, .fs_uuid = configured->fs_uuid };
 
         source_find_files(&claim->mark, configured, look, &looking, facts);
         *blind = looking.blind;

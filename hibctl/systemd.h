@@ -22,9 +22,10 @@ struct systemd_claim {
 /* Reads the variable, and whether there is a note. */
 enum source_status systemd_read(struct systemd_claim *claim);
 
-/* Finds kernel and initial ramdisk as the boot loader does, beside the kernel of CONFIGURED. *BLIND: where they would
- * be cannot be seen from here. */
-void systemd_find_files(struct systemd_claim *claim, const struct mark *configured, struct source *facts, bool *blind);
+/* Finds kernel and initial ramdisk as the boot loader, whose folder is PREFIX, does: beside the kernel of CONFIGURED.
+ * *BLIND: where they would be cannot be seen from here. */
+void systemd_find_files(struct systemd_claim *claim, const char *prefix, const struct mark *configured,
+                        struct source *facts, bool *blind);
 
 /* With an image on DEVICE: whether the note is about it. 0 or a negative errno of reading the device. */
 int systemd_look_for_try(struct systemd_claim *claim, const char *device);

@@ -40,8 +40,9 @@ bool target_same_area(const struct mark *a, const struct mark *b);
 /* Reads the first page of a swap area that starts at byte START. 0 or a negative errno; says nothing. */
 int area_read_header(const char *device, uint64_t start, struct image_header *header);
 
-/* Whether PATH is on the filesystem FS_UUID; FILE_NOT_LOOKED if that is not mounted. Says nothing. */
-enum file_state target_look_at_file(const char *fs_uuid, const char *path);
+/* Whether PATH is on the filesystem FS_UUID, as GRUB, whose folder is PREFIX (may be NULL), finds both. FILE_NOT_LOOKED
+ * if that is not mounted here. Says nothing. */
+enum file_state target_look_at_file(const char *prefix, const char *fs_uuid, const char *path);
 
 /* Puts the swap signature back where MARK points, so that nobody resumes the image any more. */
 int target_discard_image(const struct mark *mark);

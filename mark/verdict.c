@@ -176,6 +176,19 @@ void source_find_files(struct mark *mark, const struct mark *configured,
                         find_file(&folder, initrd_names, sizeof(initrd_names) / sizeof(initrd_names[0]), mark->initrd);
 }
 
+enum image_state source_look_at_page(const uint8_t *page, uint32_t page_size, struct image_header *header)
+{
+        switch (image_probe_page(page, page_size, page_size, header)) {
+        case IMAGE_SWSUSP:
+                return IMAGE_PRESENT;
+        case IMAGE_NONE:
+        case IMAGE_SWAP:
+                return IMAGE_GONE;
+        default:
+                return IMAGE_FOREIGN;
+        }
+}
+
 /* ---- judging ---- */
 
 struct finding {

@@ -112,6 +112,10 @@ enum source_status source_read_location(const void *bytes, size_t n, struct mark
 void source_find_files(struct mark *mark, const struct mark *configured,
                        enum file_state (*look)(void *data, const char *path), void *data, struct source *facts);
 
+/* What PAGE_SIZE bytes at PAGE, the first page of a swap area as a mark or grub.cfg says, hold. *HEADER is filled in.
+ */
+enum image_state source_look_at_page(const uint8_t *page, uint32_t page_size, struct image_header *header);
+
 /* Judges N sources, which stand in the order in which they count. */
 void verdict_judge(const struct source *sources, size_t n, struct judgement *out);
 

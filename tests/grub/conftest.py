@@ -15,7 +15,7 @@ import shutil
 
 import pytest
 
-from . import rig
+from . import rig, verdict_table
 
 
 def pytest_configure(config):
@@ -25,6 +25,10 @@ def pytest_configure(config):
 def pytest_collection_modifyitems(items):
     """What takes minutes starts first, while there is enough left for another worker."""
     items.sort(key=lambda item: item.get_closest_marker("slow") is None)
+
+
+def pytest_terminal_summary(terminalreporter):
+    verdict_table.show(terminalreporter)
 
 
 @pytest.fixture(scope="session")

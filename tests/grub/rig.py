@@ -351,11 +351,12 @@ class Ovmf:
     def nvram(self):
         return nvram.Nvram(self.path)
 
-    def boot(self, *disks, **options):
+    def boot(self, *disks, more=(), **options):
+        """MORE: further words of QEMU's command line."""
         drives = [f"if=pflash,format=raw,readonly=on,file={self.FILES}/OVMF_CODE_4M.fd",
                   f"if=pflash,format=raw,file={self.path}"]
         extra = [word for drive in drives for word in ("-drive", drive)]
-        with Boot(disks, extra=extra, **options) as machine:
+        with Boot(disks, extra=[*extra, *more], **options) as machine:
             return machine.wait_end()
 
 

@@ -898,6 +898,36 @@ static void test_texts(void **state)
         assert_non_null(verdict_reason_name(REASON_COUNT));
 }
 
+/* Only the page size that the mark names counts, whatever else stands in the area. */
+static void test_look_at_page(void **state)
+{
+        static uint8_t page[IMAGE_PAGE_MAX];
+        static const struct {
+                const char *small, *large; /* signatures for pages of 4 and of 16 KiB */
+                enum image_state as_small, as_large;
+        } all[] = {
+                { "", "", IMAGE_GONE, IMAGE_GONE },
+                { "SWAPSPACE2", "", IMAGE_GONE, IMAGE_GONE },
+                { "S1SUSPEND\0", "", IMAGE_PRESENT, IMAGE_GONE },
+                { "", "S1SUSPEND\0", IMAGE_GONE, IMAGE_PRESENT },
+                { "SWAPSPACE2", "S1SUSPEND\0", IMAGE_GONE, IMAGE_PRESENT },
+                { "S1SUSPEND\0", "SWAPSPACE2", IMAGE_PRESENT, IMAGE_GONE },
+                { "ULSUSPEND\0", "", IMAGE_FOREIGN, IMAGE_GONE },
+                { "ULSUSPEND\0", "S1SUSPEND\0", IMAGE_FOREIGN, IMAGE_PRESENT },
+        };
+        struct image_header header;
+
+        (void)state;
+        for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++) {
+                memset(page, 0, sizeof(page));
+                memcpy(page + 4096 - IMAGE_SIG_LEN, all[i].small, all[i].small[0] ? IMAGE_SIG_LEN : 0);
+                memcpy(page + 16384 - IMAGE_SIG_LEN, all[i].large, all[i].large[0] ? IMAGE_SIG_LEN : 0);
+                if (source_look_at_page(page, 4096, &header) != all[i].as_small ||
+                    source_look_at_page(page, 16384, &header) != all[i].as_large)
+                        fail_msg("row %zu: '%s', '%s'", i, all[i].small, all[i].large);
+        }
+}
+
 int main(void)
 {
         static const struct CMUnitTest tests[] = {
@@ -919,6 +949,7 @@ int main(void)
                 cmocka_unit_test(test_read_location),
                 cmocka_unit_test(test_find_files),
                 cmocka_unit_test(test_long_paths),
+                cmocka_unit_test(test_look_at_page),
                 cmocka_unit_test(test_names),
                 cmocka_unit_test(test_texts),
         };
