@@ -147,6 +147,8 @@ static void record_mark(const uint8_t *p, size_t n)
         strcpy(mark.image, PICK(images, at(p, n, 2)));
         mark.offset = strtoull(PICK(offsets, at(p, n, 3)), NULL, 10);
         mark.page_size = (uint32_t)strtoul(PICK(page_sizes, at(p, n, 4)), NULL, 10);
+        if (flags & 16) /* a wrong page size would make it another area, and nobody would look */
+                mark.page_size = 4096;
         strcpy(mark.fs_uuid, PICK(fs_uuids, at(p, n, 5)));
         strcpy(mark.kernel, PICK(kernels, at(p, n, 6)));
         strcpy(mark.initrd, PICK(initrds, at(p, n, 7)));
