@@ -318,7 +318,7 @@ static void make_paths(void)
 
         for (int i = 0; i < 2; i++)
                 snprintf(paths[i], sizeof(paths[i]), "%sblock-%d-%d", folder ? folder : "/tmp/", (int)getpid(), i);
-        freopen("/dev/null", "w", stdout); /* no terminal: there control characters are hidden (6) */
+        freopen("/dev/null", "w", stdout); /* no terminal: (6) */
 }
 
 static void put_block(const uint8_t *data, size_t size, unsigned int flags)
