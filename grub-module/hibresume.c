@@ -228,20 +228,36 @@ take_mark (const struct hibresume_claim *claim)
     }
 }
 
-/* A mark that is deleted is not there to say, at the next start, that its image
-   was tried.  systemd's variable, if it is about the same image, must not be
-   the reason for a second try.  */
+/* What will say, at the next start, that the image of CLAIM was tried?  Not a
+   mark that is deleted, nor one whose image cannot be seen: of that nobody knows
+   whether it is still there.  Then no other mark of the same area may be the
+   reason for a second try.  One that cannot be written to never is.  */
 static grub_err_t
-remember_try (struct hibresume_findings *findings,
-	      const struct hibresume_claim *claim)
+take_others (struct hibresume_findings *findings,
+	     const struct hibresume_claim *claim)
 {
   const struct hibresume_claim *systemd;
+  unsigned i;
 
-  if (claim->facts.kind != SOURCE_EFI)
+  if (claim->facts.kind != SOURCE_EFI
+      && claim->facts.verify != MARK_VERIFY_HINT)
     return GRUB_ERR_NONE;
   hibresume_read_others (&config, findings);
   systemd = hibresume_untried_systemd (findings, claim);
-  return systemd ? hibresume_systemd_remember (systemd) : GRUB_ERR_NONE;
+  if (systemd && hibresume_systemd_remember (systemd))
+    return grub_errno;
+  for (i = 0; i < HIBRESUME_N_CLAIMS; i++)
+    {
+      const struct hibresume_claim *other = &findings->claims[i];
+
+      if (other != claim && other->facts.kind != SOURCE_SYSTEMD
+	  && has_mark (other) && other->facts.state == MARK_ARMED
+	  && other->facts.writable
+	  && hibresume_same_area (&other->mark, &claim->mark)
+	  && take_mark (other))
+	return grub_errno;
+    }
+  return GRUB_ERR_NONE;
 }
 
 /* The mark of CLAIM, one of FINDINGS, is consumed before anything is started:
@@ -255,7 +271,7 @@ consume (struct hibresume_findings *findings,
 
   if (! has_mark (claim) || claim->facts.state != MARK_ARMED)
     return GRUB_ERR_NONE;
-  err = remember_try (findings, claim);
+  err = take_others (findings, claim);
   if (err && by_itself)
     return err;
   grub_print_error ();

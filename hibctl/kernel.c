@@ -18,6 +18,7 @@
 #include <sys/utsname.h>
 
 #include "bootfs.h"
+#include "bzimage.h"
 #include "device.h"
 #include "globals.h"
 #include "say.h"
@@ -28,52 +29,17 @@ static const char *const kernel_names[] = { "/boot/vmlinuz-%s", "/boot/vmlinux-%
 static const char *const initrd_names[] = { "/boot/initrd.img-%s", "/boot/initramfs-%s.img", "/boot/initrd-%s",
                                             "/boot/initrd-%s.img" };
 
-/* ---- the build inside a kernel file ---- */
-
-/* x86 boot protocol, Documentation/arch/x86/boot.rst: "HdrS" at 0x202; at 0x20e the offset, less 0x200, of a text
- * "RELEASE (USER@HOST) VERSION". */
-#define BZIMAGE_MAGIC_AT 0x202
-#define BZIMAGE_VERSION_POINTER_AT 0x20e
-#define BZIMAGE_VERSION_BASE 0x200
-#define KERNEL_TEXT_MAX 512
-
-/* False if the file is not a bzImage: then its build cannot be told here. */
-static bool read_build(const char *path, char text[KERNEL_TEXT_MAX])
-{
-        _cleanup_close_ int fd = open(path, O_RDONLY | O_CLOEXEC);
-        unsigned char head[0x210];
-
-        if (fd < 0 || pread_all(fd, head, sizeof(head), 0) < 0 || memcmp(head + BZIMAGE_MAGIC_AT, "HdrS", 4) != 0)
-                return false;
-        unsigned int at = head[BZIMAGE_VERSION_POINTER_AT] | (unsigned int)head[BZIMAGE_VERSION_POINTER_AT + 1] << 8;
-        if (at == 0)
-                return false;
-        ssize_t n = pread(fd, text, KERNEL_TEXT_MAX - 1, (off_t)at + BZIMAGE_VERSION_BASE);
-        if (n < 1)
-                return false;
-        text[n] = '\0';
-        return true;
-}
-
-/* uname's version is the end of the text; the release its first word. */
-static bool same_build(const char *text, const struct utsname *running)
-{
-        size_t release = strlen(running->release);
-        const char *version = strstr(text, ") ");
-
-        return strncmp(text, running->release, release) == 0 && text[release] == ' ' && version &&
-               strcmp(version + 2, running->version) == 0;
-}
+/* ---- is it the running kernel? ---- */
 
 static int check_build(const char *path, const struct utsname *running)
 {
-        char text[KERNEL_TEXT_MAX];
+        char text[BZIMAGE_TEXT_MAX];
 
-        if (!read_build(path, text)) {
+        if (!bzimage_read_build(path, text)) {
                 say_step(_("%s: not an x86 kernel file; its build is not compared with the running kernel"), path);
                 return EXIT_DONE;
         }
-        if (!same_build(text, running))
+        if (!bzimage_is_build(text, running->release, running->version))
                 return refuse(_("%s: it is another build than the running kernel (%s %s); restart into it before you "
                                 "hibernate, or install the running one again"),
                               path, running->release, running->version);

@@ -129,14 +129,26 @@ static int take_line(struct settings *settings, char *line, const struct place *
         return EXIT_DONE;
 }
 
+int settings_parse(struct settings *settings, const char *path, char *text, size_t n)
+{
+        struct place at = { .path = path };
+        char *rest = text;
+        int r = EXIT_DONE;
+
+        if (strlen(text) != n)
+                return usage_error(_("%s: it is not text; correct or remove it"), path);
+        for (char *line; r == EXIT_DONE && (line = strsep(&rest, "\n"));) {
+                at.line++;
+                r = take_line(settings, line, &at);
+        }
+        return r;
+}
+
 static int read_file(struct settings *settings, const char *path)
 {
         _cleanup_free_ char *text = NULL;
-        struct place at = { .path = path };
         struct stat st;
         ssize_t n;
-        char *rest;
-        int r = EXIT_DONE;
 
         /* A pipe could keep us waiting for ever. A link to /dev/null says: not this one. */
         if (stat(path, &st) == 0 && S_ISCHR(st.st_mode))
@@ -148,14 +160,7 @@ static int read_file(struct settings *settings, const char *path)
                 return usage_error(_("%s: these are no settings: %s; correct or remove it"), path, strerror((int)-n));
         if (n < 0)
                 return fail(_("%s: cannot read the settings: %s; correct or remove it"), path, strerror((int)-n));
-        if (strlen(text) != (size_t)n)
-                return usage_error(_("%s: it is not text; correct or remove it"), path);
-        rest = text;
-        for (char *line; r == EXIT_DONE && (line = strsep(&rest, "\n"));) {
-                at.line++;
-                r = take_line(settings, line, &at);
-        }
-        return r;
+        return settings_parse(settings, path, text, (size_t)n);
 }
 
 /* ---- which files ---- */

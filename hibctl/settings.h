@@ -22,6 +22,9 @@ struct settings {
 /* Reads all files. Warns of what it does not know. Says what is wrong and returns an exit status. */
 int settings_read(struct settings *settings);
 
+/* Takes the text of one file apart: N bytes, and a NUL behind them; TEXT is changed. PATH is for messages. */
+int settings_parse(struct settings *settings, const char *path, char *text, size_t n);
+
 /* The store of that name, or NULL. */
 const struct store *settings_find_store(const char *name);
 

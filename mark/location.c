@@ -239,7 +239,7 @@ static bool skip_word(struct reader *r, const char *word)
 
 static bool skip_value(struct reader *r, unsigned int depth);
 
-/* An object or an array. */
+/* An object or an array; the next character is the one that it begins with. */
 static bool skip_nested(struct reader *r, unsigned int depth)
 {
         bool object = accept(r, '{');
@@ -247,8 +247,8 @@ static bool skip_nested(struct reader *r, unsigned int depth)
 
         if (depth == 0)
                 return fail(r, LOCATION_E_DEPTH);
-        if (!object && !expect(r, '['))
-                return false;
+        if (!object)
+                accept(r, '[');
         skip_space(r);
         if (accept(r, object ? '}' : ']'))
                 return true;

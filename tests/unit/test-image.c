@@ -256,6 +256,8 @@ static void test_uuid_needs_a_version_1_header(void **state)
                 { "version 2", 2, false, false, false },
                 { "version 257", 257, false, false, false },
                 { "version 2, big-endian", 2, true, false, false },
+                { "version 0x00010001", 0x00010001, false, false, false },
+                { "version 0x01000001", 0x01000001, false, false, false },
                 { "version 0x01010101", 0x01010101, false, false, false },
                 { "no UUID", 1, false, true, false },
         };

@@ -391,6 +391,8 @@ static const struct {
         { FIRST " \"x\":1}", LOCATION_E_SYNTAX },
         { FIRST ",\"x\"}", LOCATION_E_SYNTAX },
         { FIRST ",\"x\" 1}", LOCATION_E_SYNTAX },
+        { FIRST ",\"x\":{1:2}}", LOCATION_E_SYNTAX },
+        { FIRST ",\"x\":{\"y\" 1}}", LOCATION_E_SYNTAX },
         { FIRST ",x:1}", LOCATION_E_SYNTAX },
         { FIRST ",'x':1}", LOCATION_E_SYNTAX },
         { FIRST ",1:1}", LOCATION_E_SYNTAX },
