@@ -222,9 +222,25 @@ static bool is_same(const struct tag_kind *kind, const char *a, const char *b)
         return (kind->any_case ? strcasecmp(a, b) : strcmp(a, b)) == 0;
 }
 
-/* The value that a device has if it is not ambiguous. libblkid settles on the first thing that it finds; it goes on
- * looking only to tell whether there are more, which takes time and matters only where the value is the right one. The
- * caller frees. */
+/* Formats of RAID controllers that have neither UUID nor label, by which a device could be found. Most of them are
+ * looked for at the end of the device, in a third of all reads that libblkid does. */
+static const char *const nameless_types[] = {
+        "isw_raid_member",
+        "lsi_mega_raid_member",
+        "via_raid_member",
+        "silicon_medley_raid_member",
+        "nvidia_raid_member",
+        "promise_fasttrack_raid_member",
+        "hpt45x_raid_member",
+        "hpt37x_raid_member",
+        "adaptec_raid_member",
+        "jmicron_raid_member",
+        NULL,
+};
+
+/* The value that a device has if it is not ambiguous, and not a member of a RAID. libblkid settles on the first thing
+ * that it finds; it goes on looking only to tell whether there are more, which takes time and matters only where the
+ * value is the right one: does_carry. The caller frees. */
 static char *first_value(const char *path, const struct tag_kind *kind, const char *const types[])
 {
         blkid_probe pr = new_probe(path, types, kind->probe);
@@ -233,6 +249,8 @@ static char *first_value(const char *path, const struct tag_kind *kind, const ch
 
         if (!pr)
                 return NULL;
+        if (!types)
+                blkid_probe_filter_superblocks_type(pr, BLKID_FLTR_NOTIN, (char **)nameless_types);
         if (blkid_do_probe(pr) == 0) {
                 lookup_all(pr, &tags);
                 value = xstrdup(value_of(&tags, kind));
