@@ -32,6 +32,17 @@ int write_out_journal(int fd)
         return errno == ENOTTY || errno == EINVAL ? -EOPNOTSUPP : -errno;
 }
 
+#define FD_LIMIT 256 /* far more than this program ever has open */
+
+/* Those above FROM and below TO. One call where the kernel has it (Linux 5.9). */
+static void close_between(int from, int to)
+{
+        if (from + 1 >= to || close_range((unsigned int)from + 1, (unsigned int)to - 1, 0) == 0)
+                return;
+        for (int i = from + 1; i < to; i++)
+                close(i);
+}
+
 /* A child may outlive us. Whoever reads our output to its end, or wants the lock, must not wait for it. */
 static void keep_only(int a, int b)
 {
@@ -39,9 +50,9 @@ static void keep_only(int a, int b)
 
         for (int i = 0; fd >= 0 && i <= STDERR_FILENO; i++)
                 dup2(fd, i);
-        for (int i = STDERR_FILENO + 1; i < 256; i++) /* far more than this program ever has open */
-                if (i != a && i != b)
-                        close(i);
+        close_between(STDERR_FILENO, a < b ? a : b);
+        close_between(a < b ? a : b, a < b ? b : a);
+        close_between(a < b ? b : a, FD_LIMIT);
 }
 
 /* The kernel can only be asked by doing something that waits. A child sets an attribute of a kind that does not exist:

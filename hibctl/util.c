@@ -25,6 +25,11 @@ void *xmalloc(size_t size)
         return need(malloc(size ? size : 1));
 }
 
+void *xrealloc(void *p, size_t size)
+{
+        return need(realloc(p, size ? size : 1));
+}
+
 char *xstrdup(const char *s)
 {
         return need(strdup(s));

@@ -32,10 +32,11 @@ static inline void cleanup_close(const int *fd)
                 close(*fd);
 }
 
-/* As strdup and asprintf; the program ends with a message if there is no memory. The caller frees. */
+/* As in the C library; the program ends with a message if there is no memory. The caller frees. */
 char *xstrdup(const char *s);
 char *xasprintf(const char *fmt, ...) _printf_(1, 2);
 void *xmalloc(size_t size);
+void *xrealloc(void *p, size_t size);
 
 /* Reads a file of at most MAX bytes whole; a NUL is added behind. Returns the length, or a negative errno; -EFBIG if it
  * is longer. The caller frees *DATA. */

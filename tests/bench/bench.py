@@ -6,7 +6,7 @@ Run as root by "./dev bench", which sets:
 HIBCTL            the tool
 HIBRESUME_MODDIR  folder with x86_64-efi/hibresume.mod and i386-pc/hibresume.mod
 HIBCTL_GRUB_D     folder with the grub.d scripts (default: HIBRESUME_MODDIR)
-HIBCTL_DEV_CACHE  where the stock kernel is (default: /var/cache/hibctl-dev)
+HIBCTL_DEV_CACHE  where the stock kernel and initramfs-tools are (default: /var/cache/hibctl-dev)
 
 Nothing passes or fails here: a slow machine is no error."""
 
@@ -17,12 +17,13 @@ import signal
 import sys
 import time
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 FOLDER = Path(__file__).resolve().parent
 sys.path.insert(0, str(FOLDER.parent))  # for the virtual machines' package, vm
 
+import blocks  # noqa: E402
 import boots  # noqa: E402
 import locating  # noqa: E402
 import marks  # noqa: E402
@@ -31,13 +32,17 @@ import sizes  # noqa: E402
 import stage  # noqa: E402
 import table  # noqa: E402
 import variables  # noqa: E402
+import waiting  # noqa: E402
 from contest import Stopwatch, hold  # noqa: E402
 from vm import grubcfg, host  # noqa: E402
 from vm.machine import MachineError  # noqa: E402
 
 ROUNDS = 20
-LOCATE_ROUNDS = 5
-PARTS = ("mark", "save", "efi", "boot", "size", "locate")  # in this order
+# Of what takes long, no more than so many.
+WAIT_ROUNDS = 2
+BLOCK_ROUNDS = 10
+DEVICE_ROUNDS = 5
+PARTS = ("mark", "wait", "save", "blocks", "efi", "boot", "size", "devices")  # in this order
 
 
 @dataclass
@@ -52,6 +57,7 @@ class Tools:
     floor_mount: Path
     floor_locate: Path
     floor_efivar: Path
+    peer_systemd_efivar: Path
 
 
 def find_tools(scratch):
@@ -62,16 +68,21 @@ def find_tools(scratch):
     for source in FOLDER.glob("*.c"):
         host.run("cc", "-O2", "-Wall", "-Wextra", "-o", folder / source.stem, source)
     return Tools(hibctl, modules, grubcfg.scripts_under_test() or modules, Stopwatch(folder / "stopwatch"),
-                 folder / "floor-pwrite", folder / "floor-mount", folder / "floor-locate", folder / "floor-efivar")
+                 *(folder / name for name in ("floor-pwrite", "floor-mount", "floor-locate", "floor-efivar",
+                                              "peer-systemd-efivar")))
 
 
-def hold_with_progress(what, contests, rounds, pause=lambda: None):
+def show_progress(what, rounds):
     def progress(done):
         end = "\r" if done < rounds and sys.stderr.isatty() else "\n"
         if end == "\r" or done == rounds:
             print(f"{what}: {done} of {rounds} rounds", end=end, file=sys.stderr, flush=True)
 
-    hold(contests, rounds, pause, progress)
+    return progress
+
+
+def hold_with_progress(what, contests, rounds, pause=lambda: None):
+    hold(contests, rounds, pause, show_progress(what, rounds))
     return contests
 
 
@@ -93,6 +104,27 @@ SAVE_KERNEL = [*((savekernel.released, kind) for kind in savekernel.KINDS),
                *((savekernel.held, is_blank) for is_blank in (False, True))]
 
 
+def run_waits(rounds, scratch, tools):
+    """How long it takes until GRUB reads a mark."""
+    contests = []
+    with ExitStack() as stack:
+        contests = [marks.mounted(kind, stack, scratch, tools) for kind in marks.KINDS]
+        print("wait: until GRUB reads what was written; about half a minute a round", file=sys.stderr)
+        tripwire = waiting.Tripwire(stage.Filesystem(stack, scratch, "ext2"))
+        waiting.hold(contests, rounds, tripwire, show_progress("wait", rounds))
+    return contests
+
+
+def run_blocks(rounds, scratch, tools):
+    contests = []
+    with ExitStack() as stack:
+        stand = blocks.Stand(stack, scratch, tools)
+        for size in blocks.SIZES:
+            held = stand.contests(size)
+            contests += hold_with_progress(f"env set, list and mark, {blocks.describe(size)}", held, rounds)
+    return sorted(contests, key=lambda contest: contest.series)
+
+
 def run_variables(rounds, scratch, tools):
     print("efi: a virtual machine with UEFI is started", file=sys.stderr)
     with ExitStack() as stack:
@@ -107,55 +139,81 @@ def run_boots(rounds, scratch, tools):
     return hold_with_progress("boot", boots.contests(scratch, tools), rounds)
 
 
-def run_locate(rounds, scratch, tools):
+def run_devices(rounds, scratch, tools):
     """Comes last: whatever looks at all block devices while this runs, here or elsewhere, has many to look at."""
     contests = []
     with ExitStack() as stack:
         locating.hide_from_peers(scratch)
+        marker = locating.Marker(stack, scratch, tools)
         crowd = locating.Crowd(stack, scratch)
         for size in locating.COUNTS:
             crowd.grow(size)
-            contest = locating.contest(crowd, scratch, tools)
-            contests += hold_with_progress(contest.work, [contest], rounds)
+            held = [locating.locate(crowd, scratch, tools), *marker.contests(crowd)]
+            contests += hold_with_progress(f"locate, mark and status, among {len(crowd)}", held, rounds)
             if len(crowd) < size:
-                print(f"locate: the kernel makes no more than {len(crowd)} devices", file=sys.stderr)
+                print(f"devices: the kernel makes no more than {len(crowd)}", file=sys.stderr)
                 break
-    return contests
+    return sorted(contests, key=lambda contest: contest.series)
+
+
+@dataclass
+class Results:
+    contests: list = field(default_factory=list)
+    sizes: list = field(default_factory=list)
+    images: list = field(default_factory=list)
+
+
+def measure(parts, rounds, scratch, tools, results):
+    contests = results.contests
+    if "mark" in parts:
+        contests += run_marks(MARKS, rounds, scratch, tools)
+    if "wait" in parts:
+        contests += waiting.tell(run_waits(min(rounds, WAIT_ROUNDS), scratch, tools), contests)
+    if "save" in parts:
+        contests += run_marks(SAVE_KERNEL, rounds, scratch, tools)
+    if "blocks" in parts:
+        contests += run_blocks(min(rounds, BLOCK_ROUNDS), scratch, tools)
+    if "efi" in parts:
+        contests += run_variables(rounds, scratch, tools)
+    if "boot" in parts:
+        contests += run_boots(rounds, scratch, tools)
+    if "size" in parts:
+        results.sizes += sizes.measure(scratch, tools)
+        print("size: an initramfs is made with hibctl and without", file=sys.stderr)
+        results.images += sizes.measure_images(tools)
+    if "devices" in parts:
+        contests += run_devices(min(rounds, DEVICE_ROUNDS), scratch, tools)
+
+
+def tell(results, path):
+    everything = results.contests, results.sizes, results.images
+    print(table.show(*everything))
+    if path:
+        path.write_text(json.dumps(table.as_json(*everything), indent=2) + "\n", encoding="utf-8")
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.partition("\n\n")[0])
     parser.add_argument("--json", metavar="FILE", type=Path, help="write the results to FILE as well")
     parser.add_argument("--rounds", metavar="N", type=int, default=ROUNDS, help=f"how often each is run [{ROUNDS}]")
-    parser.add_argument("--only", choices=PARTS, help="leave out the rest")
+    parser.add_argument("--only", action="append", choices=PARTS, help="leave out the rest; can be given several times")
     options = parser.parse_args()
     if os.geteuid() != 0:
         parser.error("loop devices and mounts need root")
-    parts = (options.only,) if options.only else PARTS
+    parts = options.only or PARTS
     os.environ["EFIVARFS_PATH"] = "/nonexistent/efivars/"  # for libefivar: this machine's firmware is left alone
 
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     stage.enter_namespace()
-    with ExitStack() as stack:
-        scratch = host.Scratch()
-        stack.callback(scratch.remove)
-        stage.have_own_run(scratch)
-        tools = find_tools(scratch)
-        contests = []
-        if "mark" in parts:
-            contests += run_marks(MARKS, options.rounds, scratch, tools)
-        if "save" in parts:
-            contests += run_marks(SAVE_KERNEL, options.rounds, scratch, tools)
-        if "efi" in parts:
-            contests += run_variables(options.rounds, scratch, tools)
-        if "boot" in parts:
-            contests += run_boots(options.rounds, scratch, tools)
-        sized = sizes.measure(scratch, tools) if "size" in parts else []
-        if "locate" in parts:
-            contests += run_locate(min(options.rounds, LOCATE_ROUNDS), scratch, tools)
-    print(table.show(contests, sized))
-    if options.json:
-        options.json.write_text(json.dumps(table.as_json(contests, sized), indent=2) + "\n", encoding="utf-8")
+    results = Results()
+    try:
+        with ExitStack() as stack:
+            scratch = host.Scratch()
+            stack.callback(scratch.remove)
+            stage.have_own_run(scratch)
+            measure(parts, options.rounds, scratch, find_tools(scratch), results)
+    finally:  # what is there is told, however it ended
+        tell(results, options.json)
 
 
 if __name__ == "__main__":

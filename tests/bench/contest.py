@@ -26,33 +26,43 @@ class Run:
 @dataclass(eq=False)
 class Contender:
     """A program in a contest. MEASURE(round) does the work once and returns a Run; PREPARE() comes before it, untimed;
-    COUNT_SYSCALLS() does the work once more."""
+    COUNT_SYSCALLS() does the work once more. WAIT_FOR_GRUB(round), where there is one, does the work too and returns a
+    Wait."""
 
     name: str
     measure: callable
     prepare: callable = lambda: None
     count_syscalls: callable = lambda: None
+    wait_for_grub: callable = None
     runs: list = field(default_factory=list)
     syscalls: int = None
+    delays: list = field(default_factory=list)  # seconds until GRUB read it; infinite where it never did
 
     def median(self, what):
         values = [getattr(run, what) for run in self.runs]
-        return None if None in values else statistics.median(values)
+        return statistics.median(values) if values and None not in values else None
+
+    @property
+    def delay(self):
+        return max(self.delays, default=None)
 
     @property
     def times_grub_read_it(self):
         seen = [run.grub_reads_it for run in self.runs]
-        return None if None in seen else sum(seen)
+        return sum(seen) if seen and None not in seen else None
 
 
 @dataclass
 class Contest:
-    """One kind of work: the tool, the floor that it is measured against, and what else does the same."""
+    """One kind of work: the tool, the floor that it is measured against, and what else does the same. Contests of one
+    SERIES differ in SIZE only; the first of them is the one that growth is measured against."""
 
     work: str
     ours: Contender
     floor: Contender
     peers: list = field(default_factory=list)
+    series: str = None
+    size: int = None
     variable_writes: dict = field(default_factory=dict)  # of EFI variables, for each thing that writes some
 
     @property

@@ -3,6 +3,9 @@
  *
  * floor-locate UUID: the least that can find a swap area or an ext2 filesystem by its UUID: one read from each block
  * device. It stops at the first one, so a copy would go unseen.
+ *
+ * floor-locate UUID FILE LETTER: the least that can write a mark and know that nobody else has that UUID: one read from
+ * each, then one sector in place, and one flush.
  */
 #define _GNU_SOURCE
 #include <fcntl.h>
@@ -12,6 +15,8 @@
 
 #define SWAP_UUID 0x40c
 #define EXT_UUID 0x468
+
+static char sector[512] __attribute__((aligned(4096)));
 
 static int parse(const char *text, unsigned char uuid[16])
 {
@@ -23,13 +28,21 @@ static int parse(const char *text, unsigned char uuid[16])
         return 0;
 }
 
+static int write_mark(const char *path, char letter)
+{
+        int fd = open(path, O_WRONLY | O_DIRECT);
+
+        memset(sector, letter, sizeof(sector));
+        return fd < 0 || pwrite(fd, sector, sizeof(sector), 0) != sizeof(sector) || fdatasync(fd) < 0;
+}
+
 int main(int argc, char *argv[])
 {
         unsigned char uuid[16], head[4096];
         char line[256], name[128], path[160];
         FILE *all = fopen("/proc/partitions", "re");
 
-        if (argc != 2 || !all || parse(argv[1], uuid) < 0)
+        if ((argc != 2 && argc != 4) || !all || parse(argv[1], uuid) < 0)
                 return 1;
         while (fgets(line, sizeof(line), all)) {
                 if (sscanf(line, "%*u %*u %*u %127s", name) != 1)
@@ -45,5 +58,5 @@ int main(int argc, char *argv[])
                 puts(path);
                 return 0;
         }
-        return 2;
+        return argc == 4 ? write_mark(argv[2], argv[3][0]) : 2;
 }

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # Copyright (C) 2026 The hibctl authors
-"""Finding a device by its UUID among ever more of them.
+"""Finding a device by its UUID among ever more of them, and writing a mark, which looks at all of them too.
 
 Every second one is a swap area, the others are ext2; each has a UUID of its own, and the one that is looked for stands
 in the middle. All are sparse files in memory, not pieces of one: a partition that somebody left on a loop device could
@@ -14,10 +14,11 @@ import uuid
 from pathlib import Path
 
 from contest import Contender, Contest
-from stage import KIB, MIB, LoopDevice, all_loops, make_sparse, remove_loops
+from marks import contender, finish_setup, letter
+from stage import KIB, MIB, Filesystem, LoopDevice, Machine, all_loops, make_kernel, make_sparse, remove_loops
 from vm import host
 
-COUNTS = (8, 64, 256, 1024)
+COUNTS = (1, 16, 128, 1024)
 _UDEV_LINKS = Path("/dev/disk")
 _SIZE = 4 * MIB  # libblkid looks less closely at what is as small as a floppy
 _HEAD = 64 * KIB
@@ -82,7 +83,7 @@ class Crowd:
         return head
 
 
-def contest(crowd, scratch, tools):
+def locate(crowd, scratch, tools):
     """Among the devices that there are now."""
     name, path = crowd.middle
 
@@ -92,8 +93,49 @@ def contest(crowd, scratch, tools):
         # With strace, this many take too long.
         return Contender(what, lambda _number: tools.stopwatch.time(command))
 
-    return Contest(f"locate, among {len(crowd)}",
+    return Contest(_among("locate", crowd),
                    enter("hibctl locate", tools.hibctl, "locate", f"--hooks={scratch.folder('hooks')}", f"UUID={name}"),
                    enter("one read of each", tools.floor_locate, name),
                    [enter("blkid -U", "blkid", "-c", "/dev/null", "-U", name),
-                    enter("findfs", "findfs", f"UUID={name}")])
+                    enter("findfs", "findfs", f"UUID={name}")], "locate", len(crowd))
+
+
+def _among(what, crowd):
+    return f"{what}, among {len(crowd)} device{'s' if len(crowd) > 1 else ''}"
+
+
+class Marker:
+    """A machine with ext4 on its boot filesystem, whose devices come on top of the crowd."""
+
+    def __init__(self, stack, scratch, tools):
+        self._tools = tools
+        self._machine = Machine(stack, scratch)
+        self._boot = Filesystem(stack, scratch, "ext4", self._machine.boot)
+        self._other = Filesystem(stack, scratch, "ext4")
+        self._hibctl = [tools.hibctl, "--quiet", f"--root={self._machine.root}"]
+        make_kernel(self._machine.boot)
+        finish_setup(self._hibctl, self._boot)
+        host.run(*self._hibctl, "mark")
+
+    def contests(self, crowd):
+        floor, nobody = self._tools.floor_locate, str(uuid.uuid4())
+        mark = Contest(
+            _among("mark", crowd),
+            self._write("hibctl mark", self._boot, lambda _number: [*self._hibctl, "mark"]),
+            self._write("one read of each, pwrite, fdatasync", self._other,
+                        lambda number: [floor, nobody, self._other.env_path, letter(number)]),
+            [], "mark", len(crowd))
+        status = Contest(
+            _among("status", crowd),
+            self._read("hibctl status", [*self._hibctl, "status"], 0),
+            self._read("one read of each", [floor, nobody], 2),
+            [], "status", len(crowd))
+        return [mark, status]
+
+    def _write(self, name, fs, command):
+        made = contender(self._tools, name, fs, command, fs.quiesce)
+        made.count_syscalls = lambda: None  # with strace, this many take too long
+        return made
+
+    def _read(self, name, argv, status):
+        return Contender(name, lambda _number: self._tools.stopwatch.time(argv, [status]))

@@ -5,12 +5,15 @@
 Each contender has a filesystem of its own, so that none pays for what another has left behind."""
 
 import string
+import time
 
 from contest import Contender, Contest
 from stage import Filesystem, Machine, make_kernel
 from vm import host
+from waiting import Wait
 
 KINDS = ("ext2", "ext4", "xfs")
+_SECTOR = 512
 
 _EDITENV = 'grub-editenv "$1" set "hib_mark=$2" && sync -f "$1"'
 MOUNT_EDITENV = 'mount "$1" "$2" && grub-editenv "$3" set "hib_mark=$4" && sync && umount "$2"'
@@ -39,6 +42,18 @@ def contender(tools, name, fs, command, prepare=lambda: None):
     return Contender(name, measure, prepare, lambda: tools.stopwatch.count_syscalls(command(-1)))
 
 
+def add_wait(entered, tools, fs, command, written):
+    """Lets it be waited for that GRUB reads what COMMAND(number) has written, which WRITTEN(number) is a part of."""
+
+    def wait_for_grub(number):
+        old, start = fs.seen_by_grub(), time.monotonic()
+        tools.stopwatch.time(command(number))
+        return Wait(start, lambda: (new := fs.seen_by_grub()) != old and written(number) in new)
+
+    entered.wait_for_grub = wait_for_grub
+    return entered
+
+
 def finish_setup(hibctl, fs, options=""):
     """What setup and update-grub do for us."""
     host.run(*hibctl, "setup")
@@ -48,22 +63,33 @@ def finish_setup(hibctl, fs, options=""):
 def mounted(kind, stack, scratch, tools):
     """The boot filesystem is mounted, as on most machines."""
 
-    def enter(name, command, mount_point=None):
+    def enter(name, command, written, mount_point=None):
         fs = Filesystem(stack, scratch, kind, mount_point)
-        return fs, contender(tools, name, fs, lambda number: command(fs, number), fs.quiesce)
+        entered = contender(tools, name, fs, lambda number: command(fs, number), fs.quiesce)
+        return fs, add_wait(entered, tools, fs, lambda number: command(fs, number), written)
+
+    def sector(n):
+        return _SECTOR * letter(n).encode()
+
+    def variable(n):
+        return f"\nhib_mark={value(n)}\n".encode()
 
     machine = Machine(stack, scratch)
     hibctl = [tools.hibctl, "--quiet", f"--root={machine.root}"]
-    fs, ours = enter("hibctl mark", lambda fs, n: [*hibctl, "mark"], machine.boot)
+    fs, ours = enter("hibctl mark", lambda fs, n: [*hibctl, "mark"], lambda n: b" armed ", machine.boot)
     make_kernel(machine.boot)
     finish_setup(hibctl, fs)
     fs.make_old()
 
     pwrite = tools.floor_pwrite
-    _, floor = enter("pwrite, fdatasync", lambda fs, n: [pwrite, fs.env_path, letter(n)])
-    peers = [enter("pwrite, fdatasync, freeze, thaw", lambda fs, n: [pwrite, fs.env_path, letter(n), "freeze"]),
-             enter("grub-reboot ID", lambda fs, n: ["grub-reboot", f"--boot-directory={fs.mount_point}", f"id-{n}"]),
-             enter("grub-editenv set; sync -f", lambda fs, n: ["sh", "-c", _EDITENV, "sh", fs.env_path, value(n)])]
+    _, floor = enter("pwrite, fdatasync", lambda fs, n: [pwrite, fs.env_path, letter(n)], sector)
+    peers = [enter("pwrite, fdatasync, freeze, thaw", lambda fs, n: [pwrite, fs.env_path, letter(n), "freeze"], sector),
+             enter("grub-reboot ID", lambda fs, n: ["grub-reboot", f"--boot-directory={fs.mount_point}", f"id-{n}"],
+                   lambda n: f"\nnext_entry=id-{n}\n".encode()),
+             enter("grub-editenv set", lambda fs, n: ["grub-editenv", fs.env_path, "set", f"hib_mark={value(n)}"],
+                   variable),
+             enter("grub-editenv set; sync -f", lambda fs, n: ["sh", "-c", _EDITENV, "sh", fs.env_path, value(n)],
+                   variable)]
     return Contest(f"mark, {kind} mounted", ours, floor, [peer for _, peer in peers])
 
 

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # Copyright (C) 2026 The hibctl authors
-"""What is added to an initramfs and to GRUB's folder, in bytes; and how much memory the programs take there."""
+"""What is added to an initramfs and to GRUB's folder, in bytes; and how much memory the programs take there. And a
+whole initramfs, as initramfs-tools makes it with hibctl and without."""
 
 import contextlib
 import sys
@@ -8,6 +9,8 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
+from cli.rig import Scratch
+from initramfs.rig import Stage
 from stage import Machine
 from vm import host
 
@@ -98,3 +101,34 @@ def measure(scratch, tools):
         module = tools.modules / platform / "hibresume.mod"
         sizes.append(Size(f"hibresume.mod, {platform}", module.stat().st_size, {}))
     return sizes
+
+
+@dataclass
+class Image:
+    """An initramfs; bytes."""
+
+    what: str
+    packed: int
+    unpacked: int
+    added_packed: int = 0  # by hibctl
+    added_unpacked: int = 0
+
+
+def measure_images(tools):
+    """Nothing is configured: the tool, its libraries and its scripts. The maker sees this machine's root through an
+    overlay, and the kernel for virtual machines."""
+    build = tools.hibctl.resolve().parent
+    while not (build / "Makefile").exists():
+        if build == build.parent:
+            raise host.HostError("HIBCTL does not name the tool in its build folder, from which it could be installed")
+        build = build.parent
+    with contextlib.closing(Scratch()) as scratch:
+        stage = Stage(scratch, build)
+        stage.run("strip", "/usr/local/sbin/hibctl")  # as packages do
+        made = {"with hibctl": stage.make("initramfs-tools", "load", "with")}
+        stage.remove_hibctl()
+        made = {"without": stage.make("initramfs-tools", "load", "without"), **made}
+        images = [Image(f"initramfs-tools, {name}", one.file.stat().st_size, one.size()) for name, one in made.items()]
+    images[1].added_packed = images[1].packed - images[0].packed
+    images[1].added_unpacked = images[1].unpacked - images[0].unpacked
+    return images

@@ -144,11 +144,14 @@ class Filesystem:
         self.mount()
         stack.callback(self.unmount)
         self.env_path.parent.mkdir(parents=True, exist_ok=True)
-        self.env_path.write_bytes(envblock.make({"saved_entry": "0"}))
+        self.put_block(envblock.make({"saved_entry": "0"}))
 
     @property
     def env_path(self):
         return self.mount_point / self._env
+
+    def put_block(self, block):
+        self.env_path.write_bytes(block)
 
     def mount(self):
         host.run("mount", self.device.path, self.mount_point)
@@ -176,11 +179,14 @@ class Filesystem:
         finally:
             os.close(folder)
 
+    def seen_by_grub(self):
+        """The environment block that GRUB finds on the disk now. The image file is read and not the loop device, whose
+        page cache is where ext4 keeps what is only in its journal."""
+        return host.run("grub-fstest", self.image, "cat", f"(loop0)/{self._env}")
+
     def does_grub_read_it(self):
-        """Whether the environment block that GRUB finds on the disk now is the one that Linux shows. The image file is
-        read and not the loop device, whose page cache is where ext4 keeps what is only in its journal. GRUB comes
-        first: Linux may write when it reads."""
-        seen = host.run("grub-fstest", self.image, "cat", f"(loop0)/{self._env}")
+        """Whether that is the one that Linux shows. GRUB comes first: Linux may write when it reads."""
+        seen = self.seen_by_grub()
         was_mounted = os.path.ismount(self.mount_point)
         if not was_mounted:
             self.mount()

@@ -332,6 +332,41 @@ def test_two_devices_with_one_uuid(machine, scratch):
     assert (told["verdict"], told["reason"]) == ("normal", "no-device"), "what the boot loader says too"
 
 
+def test_copy_of_a_swap_area_with_an_image(machine, scratch):
+    """It looks like another thing than an empty one, and has the same name all the same."""
+    twin = Swap(scratch, "twin")
+    run("swaplabel", "-U", machine.swap.uuid, twin.image)
+    twin.put_image()
+    machine("mark").says_no(3, machine.swap.uuid)
+
+
+@pytest.mark.parametrize("kind", ["ext2", "ext3", "ext4", "ext4-4k", "xfs"])
+def test_two_filesystems_with_one_uuid(make, scratch, kind):
+    """GRUB would not know which of them has the kernel."""
+    machine = make(kind=kind)
+    machine("setup").done()
+    machine("mark").done()
+    before, twin = machine.grub_reads(), scratch.path / "twin"
+    shutil.copyfile(machine.fs.image, twin)
+    device = scratch.loop(twin)
+    machine("mark").says_no(3, machine.fs.uuid)
+    assert machine.grub_reads() == before
+    scratch.detach(device)
+    machine("mark").done()
+
+
+def test_area_on_the_filesystem_of_the_kernel(make):
+    """Both are looked for by one name, and that is still one device."""
+    machine = make("ext4-4k")
+    machine("setup").done()
+    path = make_swap_file(machine, "written")
+    machine.grub_looks_at(f"UUID={machine.fs.uuid}", offset_by_filefrag(path))
+    (machine.grub / "i386-pc").mkdir()
+    (machine.grub / "i386-pc/hibresume.mod").write_bytes(b"\x7fELF a module")
+    bits = machine("--json", "mark", f"--image={path}").done().json()["considered"][1]
+    assert bits["store"] == "bootbits" and "in use" in bits["why"]
+
+
 # ---- kernel and ramdisk ----
 
 

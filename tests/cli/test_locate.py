@@ -106,6 +106,21 @@ def test_what_it_is_cannot_be_told(locate, scratch, kind):
     assert locate(f"{kind}={name}").done().out.decode() == f"{good}\n"
 
 
+@pytest.mark.parametrize("kind", ["UUID", "LABEL"])
+def test_half_of_a_mirror(locate, scratch, kind):
+    """What a RAID controller mirrors looks like the whole thing, and is not: only the end of the device tells."""
+    name = {"UUID": "51234567-89ab-4def-8123-456789abcdef", "LABEL": "half"}[kind]
+    option = {"UUID": "-U", "LABEL": "-L"}[kind]
+    image = scratch.image("half", 4 * rig.MIB)
+    run("mkswap", "-q", option, name, image)
+    with image.open("r+b") as file:
+        file.seek(4 * rig.MIB - 1024)
+        file.write(b"Intel Raid ISM Cfg Sig. 1.0.00\0")
+    half = scratch.loop(image)
+    assert run("blkid", "-p", "-o", "value", "-s", "TYPE", half).stdout == b"isw_raid_member\n"
+    locate(f"{kind}={name}", timeout=0).says_no(1, name)
+
+
 # ---- waiting ----
 
 
