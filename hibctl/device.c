@@ -222,12 +222,13 @@ static bool is_same(const struct tag_kind *kind, const char *a, const char *b)
         return (kind->any_case ? strcasecmp(a, b) : strcmp(a, b)) == 0;
 }
 
-/* A device could not be looked at, and may carry what was not found. That a drive is empty is no such case. */
+/* A device could not be looked at, and may carry what was not found. */
 static bool blind;
 
-static bool is_empty_drive(int error)
+/* Nothing is in the drive; or a container keeps the device from us, even from root: then it is not of this system. */
+static bool is_no_candidate(int error)
 {
-        return error == ENXIO || error == ENOMEDIUM || error == ENODEV || error == ENOENT;
+        return error == ENXIO || error == ENOMEDIUM || error == ENODEV || error == ENOENT || error == EPERM;
 }
 
 /* Formats of RAID controllers that have neither UUID nor label, by which a device could be found. Most of them are
@@ -257,7 +258,7 @@ static char *first_value(const char *path, const struct tag_kind *kind, const ch
         int r;
 
         if (!pr) {
-                blind = blind || !is_empty_drive(errno);
+                blind = blind || !is_no_candidate(errno);
                 return NULL;
         }
         if (!types)
@@ -386,7 +387,7 @@ static bool parse_uuid(const char *text, unsigned char uuid[UUID_SIZE])
         return *text == '\0';
 }
 
-/* False only if the device has no such bytes in its head, or nothing is in the drive. libblkid takes some dozen
+/* False only if the device has no such bytes in its head, or is no candidate at all. libblkid takes some dozen
  * system calls to say the same, which shows where there are hundreds of devices. */
 static bool may_carry(const char *path, const unsigned char uuid[UUID_SIZE])
 {
@@ -394,7 +395,7 @@ static bool may_carry(const char *path, const unsigned char uuid[UUID_SIZE])
         unsigned char head[HEAD_SIZE];
 
         if (fd < 0)
-                return !is_empty_drive(errno);
+                return !is_no_candidate(errno);
         return pread_all(fd, head, sizeof(head), 0) < 0 || memmem(head, sizeof(head), uuid, UUID_SIZE);
 }
 
