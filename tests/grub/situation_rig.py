@@ -517,6 +517,8 @@ class Machine:
         (boot / "a-folder").mkdir()
         (boot / "link").symlink_to(f"vmlinuz-{OLD}")
         (boot / "absolute-link").symlink_to(f"{self.folder}/vmlinuz-{OLD}")
+        if self.s.module == "missing":
+            (boot / "grub" / MODULES[self.s.firmware] / "hibresume.mod").unlink()
         (boot / "grub/grub.cfg").write_text(self.grub_cfg())
         if (env := self.env()) is not None:
             (boot / "grub/grubenv").write_bytes(env)
