@@ -131,7 +131,7 @@ def draw(count, seed=SEED):
     drawers = {firmware: _Drawer(firmware, seed) for firmware in DIMENSIONS}
     out = []
     for number in range(count):
-        firmware = "efi" if number % EFI_EVERY == EFI_EVERY // 2 else "bios"
+        firmware = "efi" if number % EFI_EVERY == EFI_EVERY - 1 else "bios"
         out.append(Situation(number=number, firmware=firmware, **drawers[firmware].next()))
     return tuple(out)
 

@@ -43,6 +43,7 @@ def workshop(scratch, kernel):
     if os.geteuid() != 0:
         pytest.fail("this test uses loop devices and mounts; run it as root")
     host.sweep()
+    situation_rig.leave_others_alone()
     space = host.Scratch()
     yield Workshop(space, host.Tool(Path(path).resolve()), lambda platform: rig.module_under_test(scratch, platform),
                    kernel)
