@@ -236,6 +236,10 @@ static void print_text(const struct situation *s)
         put_row(&look, "grub.cfg", s->request.asks,
                 s->request.asks ? _("asks for a mark")
                                 : _("does not ask for a mark; run 'hibctl setup', then update-grub"));
+        /* For UEFI it is said below. */
+        if (s->lacks_module && uefi_access() == UEFI_NO_FIRMWARE)
+                put_row(&look, _("module"), 0,
+                        _("not in GRUB's folder, so a script stands in, which sees no image; run 'hibctl setup'"));
         put_mark(&look, s, AT_ENV);
         if (bits->status != SOURCE_ABSENT)
                 put_row(&look, _("boot bits"), bits->status == SOURCE_VALID, bits->place);

@@ -4,7 +4,10 @@
 #include "config.h"
 
 #include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
 
+#include "grubcfg.h"
 #include "say.h"
 #include "situation.h"
 #include "store-efi.h"
@@ -114,8 +117,26 @@ static void look_at_configured(struct situation *s)
         look_at(s, AT_CONFIGURED, &s->request.device);
 }
 
-/* What comes after the source that decides is not asked. Under Secure Boot nobody asks what only the module can read,
- * unless the module is part of a GRUB that somebody has signed: that cannot be told from here. */
+/* Whether the script that stands in for a module that GRUB does not load may do something else than was judged. It
+ * believes an armed mark in the environment block without a look at image or checksum, and sees nothing else. */
+static bool script_differs(const struct situation *s)
+{
+        struct source env = s->sources[AT_ENV];
+        struct judgement j;
+
+        if (env.status == SOURCE_DAMAGED)
+                return true;
+        if (env.status == SOURCE_VALID && env.state == MARK_ARMED && env.kernel == FILE_NOT_LOOKED)
+                return true;
+        env.verify = MARK_VERIFY_HINT;
+        env.image = IMAGE_NOT_LOOKED;
+        verdict_judge(&env, 1, &j);
+        /* Where it cannot take the mark, it finds out too late. */
+        return j.verdict != s->judgement.verdict || j.reason == REASON_CANNOT_CONSUME;
+}
+
+/* What comes after the source that decides is not asked. Under Secure Boot GRUB loads no module, unless that is part of
+ * a GRUB that somebody has signed: that cannot be told from here. */
 static bool is_blind(const struct situation *s)
 {
         const struct judgement *j = &s->judgement;
@@ -124,7 +145,22 @@ static bool is_blind(const struct situation *s)
         for (size_t i = 0; i < N_SOURCES && (!decided || i <= j->source); i++)
                 if (s->unseen[i])
                         return true;
-        return s->secure_boot && j->reason != REASON_NOTHING && j->source != AT_ENV;
+        return (s->secure_boot || s->lacks_module) && script_differs(s);
+}
+
+/* Whether GRUB, as this machine starts it, is installed in PREFIX without the module. */
+static bool lacks_module(const char *prefix)
+{
+        const char *kind = uefi_access() == UEFI_NO_FIRMWARE ? "-pc" : "-efi";
+
+        for (size_t i = 0; i < N_GRUB_PLATFORMS; i++) {
+                _cleanup_free_ char *folder = xasprintf("%s/%s", prefix, grub_platforms[i]);
+                _cleanup_free_ char *path = xasprintf("%s/%s", folder, GRUB_MODULE_NAME);
+
+                if (strcmp(strrchr(grub_platforms[i], '-'), kind) == 0 && access(folder, F_OK) == 0)
+                        return access(path, F_OK) != 0;
+        }
+        return false;
 }
 
 static void look_at_firmware(struct situation *s)
@@ -133,6 +169,7 @@ static void look_at_firmware(struct situation *s)
 
         s->secure_boot = uefi_secure_boot();
         s->has_module = s->readings[AT_ENV].prefix && efi_has_module(s->readings[AT_ENV].prefix, &folder);
+        s->lacks_module = s->readings[AT_ENV].prefix && lacks_module(s->readings[AT_ENV].prefix);
 }
 
 int situation_open(struct situation *s, bool for_writing)

@@ -29,6 +29,7 @@ struct situation {
         bool unseen[N_SOURCES]; /* a part of the source could not be seen */
         bool blind;             /* something that decides could not be seen: the judgement may be wrong */
         bool secure_boot;       /* GRUB loads no module, and looks at the environment block only, with a script */
+        bool lacks_module;      /* the GRUB that starts this machine has none, and uses that script */
         bool has_module;        /* a GRUB for UEFI has its module in GRUB's folder */
 };
 

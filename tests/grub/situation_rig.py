@@ -4,6 +4,7 @@
 Asks the tool what it foresees, and starts the very same disks."""
 
 import contextlib
+import ctypes
 import functools
 import json
 import os
@@ -45,6 +46,20 @@ FAST_CLOCK = ("-icount", "shift=8,sleep=off")
 
 def new_uuid():
     return str(uuid.uuid4())
+
+
+def leave_others_alone():
+    """Gives this process mounts of its own, for the rest of its life. Whoever else works on this computer and makes a
+    mount namespace would hold a copy of ours, and keep our filesystems in use; and the tool need not wait for other
+    runs of it, whose lock is in /run."""
+    new_namespace = 0x00020000  # CLONE_NEWNS, sched.h
+    if ctypes.CDLL(None, use_errno=True).unshare(new_namespace) != 0:
+        raise OSError(ctypes.get_errno(), "unshare")
+    host.run("mount", "--make-rprivate", "/")
+    for mount in reversed(host.mount_points()):
+        if mount.startswith("/dev/shm/hibctl-"):
+            host.run("umount", "--lazy", mount, check=False)
+    host.run("mount", "-t", "tmpfs", "none", "/run")
 
 
 # ---- files with holes ----
@@ -517,6 +532,8 @@ class Machine:
         (boot / "a-folder").mkdir()
         (boot / "link").symlink_to(f"vmlinuz-{OLD}")
         (boot / "absolute-link").symlink_to(f"{self.folder}/vmlinuz-{OLD}")
+        if self.s.module == "missing":
+            (boot / "grub" / MODULES[self.s.firmware] / "hibresume.mod").unlink()
         (boot / "grub/grub.cfg").write_text(self.grub_cfg())
         if (env := self.env()) is not None:
             (boot / "grub/grubenv").write_bytes(env)
@@ -619,8 +636,7 @@ def drop_partitions(device):
 
 
 def release(device, folder):
-    """Unmounts for good. Another process that has just made a mount namespace holds a copy of every mount, and the
-    filesystem stays as it was in use until it ends."""
+    """Unmounts for good: a process with a mount namespace of its own may hold a copy for a moment, as the tool does."""
     host.unmount(folder)
     deadline = time.monotonic() + PATIENCE
     while True:

@@ -59,11 +59,12 @@ class Situation:
     named: str
     configured: str
     kernels: str
+    module: str = "there"
 
     def __str__(self):
         return (f"{self.number}: {self.firmware}, {self.label}, {self.layout} on {self.fs}; mark in [{self.store}], "
                 f"{self.state}, {self.verify}; image: {self.image}, by {self.named}; grub.cfg's device: "
-                f"{self.configured}; kernels: {self.kernels}")
+                f"{self.configured}; kernels: {self.kernels}; GRUB's module: {self.module}")
 
     @property
     def name(self):
@@ -130,7 +131,7 @@ def draw(count, seed=SEED):
     drawers = {firmware: _Drawer(firmware, seed) for firmware in DIMENSIONS}
     out = []
     for number in range(count):
-        firmware = "efi" if number % EFI_EVERY == EFI_EVERY // 2 else "bios"
+        firmware = "efi" if number % EFI_EVERY == EFI_EVERY - 1 else "bios"
         out.append(Situation(number=number, firmware=firmware, **drawers[firmware].next()))
     return tuple(out)
 
@@ -157,6 +158,13 @@ _DEFECTS = {
     "fs-twice": {"kernels": "other fs, twice"},
     "end": {"image": "across the end"},  # "stale" where the device ends inside the page
     "sizes": {"image": "16k over 4k"},  # the smaller one was believed, whatever the mark said
+    # Where the module is missing, a script does what it can; status took it for the module.
+    "script": {"module": "missing"},
+    "script-stale": {"module": "missing", "image": "swap"},
+    "script-tried": {"module": "missing", "state": "taken"},
+    "script-damaged": {"module": "missing", "state": "checksum"},
+    "script-bits": {"module": "missing", "store": "bits"},
+    "script-nothing": {"module": "missing", "store": "none", "image": "swap"},
     "no-swap": {"store": "bits", "image": "zeros", "named": "partuuid"},  # boot bits that only GRUB read
 }
 DEFECTS = [Situation(number=name, **_PLAIN | more) for name, more in _DEFECTS.items()]
