@@ -442,6 +442,18 @@ def test_discarded_meanwhile(make_disk):
     assert "nothing is marked" in said
 
 
+def test_hint_takes_the_mark_in_the_area_too(make_disk):
+    """Nobody can tell, at the next start, whether a hint's image was tried: no other mark of its area may bring a second
+    try."""
+    disk = make_disk([swap_part()], "hibresume resume ro", env_block=marks.slot(text_of(verify="hint")))
+    before = disk.content()
+    said = rig.boot(disk.path)
+    assert "VERDICT|resume|ready-hint|" in said and started(said)
+    assert disk.content() == changed(before, (text_of(), text_of(state="taken")),
+                                     (text_of(verify="hint"), text_of(verify="hint", state="taken")))
+    assert "VERDICT|offer|tried|" in rig.boot(disk.path)
+
+
 # ---- discard ----
 
 
