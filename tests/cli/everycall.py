@@ -176,6 +176,8 @@ class Judge:
             lies = [name for name in changed if not is_free(self.scene, name) and not self.is_harmless_failure(now, name, point)]
             if lies:
                 yield f"it says that nothing was changed: {lies}: {err}"
+        if " may have been changed" in err and not changed and point.kind not in ("dead", "memory"):
+            yield f"it does not know that it has put everything back: {err}"
         lines = [line for line in err.splitlines() if line not in self.good_lines]
         if status in (1, 3, 4) and status != self.scene.good:
             if not lines or len(lines) > (5 if point.kind == "dead" else 3) or not all(CLEAR.match(line) for line in lines):
