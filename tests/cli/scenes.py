@@ -261,7 +261,7 @@ SCENES = {
     "settle": Scene(after(SETUP, ["mark"], then=["settle"])),
     "settle-unmounted": Scene(after(SETUP, ["mark"], then=["settle"]), layout="fstab"),
     "settle-remounts": Scene(after(SETUP, ["prepare", "--unmount", "DEFAULT"], then=["settle"]), layout="boot",
-                             free=r"mounted|.*/boot/.*|.*/run/hibctl/.*"),
+                             free=r"mounted|block for programs|.*/boot/.*|.*/run/hibctl/.*"),
     # setting up
     "setup": Scene(block(envblock.make(TWO_SECTORS), "setup"), two_sectors=True),
     "setup-xfs": Scene(block(envblock.make(TWO_SECTORS), "setup"), kind="xfs", two_sectors=True),
@@ -308,6 +308,27 @@ SCENES = {
     "env-create-anew": Scene(odd_block, unproved=True),
     "env-create-elsewhere": Scene(odd_file, in_root=False),
 }
+
+
+# Points at which the tool was once wrong; always tried. "FAULT at CALL(WHAT) number N after CALL".
+KEPT = {
+    "mark": [r"^dead:5:\S+ at fdatasync\(", r"^error:24 at openat\(\S+/hibctl.conf.d\)"],  # nobody said that it stays; status 64
+    "mark-efi-clears-env": [r"^dead:5:\S+ at pwrite64\("],  # the new mark could not be taken back, and nobody said so
+    "env-set-xfs": [r"^error:11 at clone\("],  # "another program"
+    "env-create-anew": [r"^error:5 at ioctl\(\S+/grubenv\)"],  # the block was replaced, and nobody said so
+    "setup-makes-it": [r"^error:5 at openat\(\S+/grubenv\)"],  # a file stayed
+    "prepare-unmount": [r"^kill at .* after umount2$"],  # nobody would mount it again
+    "prepare-fails": [r"^dead:5:\S+ at unlink\(\S+/work/plan\)"],  # an old plan stayed without a word
+    "prepare-initramfs": [r"^dead:5:\S+ at pwrite64\(\S+/initramfs.hibctl-new\)"],  # a plan that was not true stayed
+    "settle-remounts": [r"^error:13 at openat\(\S+/unmounted\)", r"^error:5 at unlink\(\S+/plan\)",
+                        r"^error:5 at unlink\(\S+/unmounted\)", r"^error:30 at mount\("],  # taken for none; read-only
+    "locate": [r"^error:12 at newfstatat\(\S+/10-x\)"],  # passed over
+    "status": [r"^error:5 at newfstatat\(\) "],  # a device that could not be looked at was taken for gone
+}
+
+
+def kept(name, point, before):
+    return any(re.search(one, f"{point} after {before.name if before else None}") for one in KEPT.get(name, ()))
 
 
 def is_free(scene, name):
