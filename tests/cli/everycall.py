@@ -112,7 +112,7 @@ class Judge:
     def problems(self, point, result):
         """And puts the first state back."""
         lab = self.lab
-        lab.finished = point.kind not in ("kill", "term")
+        lab.point, lab.finished = point, point.kind not in ("kill", "term")
         if result.status is None or result.hang:
             yield "it hangs"
         if self.world.is_frozen():
