@@ -145,6 +145,12 @@ static int check_image(const struct place *p, struct image_header *header)
 
 /* ---- the mark ---- */
 
+/* Where the firmware's variables cannot be reached at all, as in an initramfs without efivarfs, GRUB has done it. */
+static bool may_hold_a_mark(const struct store *store, const struct reading *reading)
+{
+        return reading->status == SOURCE_UNREADABLE && (store != &store_efi || !reading->why_not_writable);
+}
+
 /* Takes the mark in an open store, if it is armed for this image. */
 static int take(const struct store *store, const struct mark *image)
 {
@@ -152,6 +158,10 @@ static int take(const struct store *store, const struct mark *image)
         char text[MARK_WIDTH];
         int r = store->read(&reading);
 
+        if (r == EXIT_DONE && may_hold_a_mark(store, &reading))
+                return fail(_("%s: it cannot be read, and may hold a mark by which the image would be resumed once "
+                              "more; the image is left alone"),
+                            reading.place ? reading.place : store->name);
         if (r != EXIT_DONE || reading.status != SOURCE_VALID || reading.mark.state != MARK_ARMED ||
             !target_same_area(&reading.mark, image))
                 return r;

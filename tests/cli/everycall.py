@@ -18,7 +18,7 @@ from pathlib import Path
 from . import envblock, rig, syscalls
 from .firmware import Firmware
 from .rig import Result, run
-from .scenes import SCENES, is_free
+from .scenes import SCENES, is_free, kept
 from .world import World, canonical
 
 SECONDS = 20
@@ -33,7 +33,8 @@ CLEAR = re.compile(r"^hibctl: (\S.{15,}|out of memory)$")
 class Lab:
     """The machine of a scene."""
 
-    def __init__(self, scratch, scene):
+    def __init__(self, scratch, name):
+        self.name, scene = name, SCENES[name]
         self.scene = scene
         self._tool = rig.Tool(Path(os.environ["HIBCTL"]).resolve())
         self.machine = rig.Machine(scratch, self._tool, scene.kind, scene.layout)
@@ -111,7 +112,7 @@ class Judge:
     def problems(self, point, result):
         """And puts the first state back."""
         lab = self.lab
-        lab.finished = point.kind not in ("kill", "term")
+        lab.point, lab.finished = point, point.kind not in ("kill", "term")
         if result.status is None or result.hang:
             yield "it hangs"
         if self.world.is_frozen():
@@ -176,6 +177,8 @@ class Judge:
             lies = [name for name in changed if not is_free(self.scene, name) and not self.is_harmless_failure(now, name, point)]
             if lies:
                 yield f"it says that nothing was changed: {lies}: {err}"
+        if " may have been changed" in err and not changed and point.kind not in ("dead", "memory"):
+            yield f"it does not know that it has put everything back: {err}"
         lines = [line for line in err.splitlines() if line not in self.good_lines]
         if status in (1, 3, 4) and status != self.scene.good:
             if not lines or len(lines) > (5 if point.kind == "dead" else 3) or not all(CLEAR.match(line) for line in lines):
@@ -207,7 +210,11 @@ def is_between(old, new, now):
 
 def trial(lab, count, part, parts):
     judge = Judge(lab)
-    points = syscalls.all_points(judge.calls) if count == "all" else syscalls.some_points(judge.calls, int(count), seed=5)
+    points = syscalls.all_points(judge.calls)
+    if count != "all":
+        before = dict(zip(judge.calls[1:], judge.calls))
+        some = set(syscalls.some_points(judge.calls, int(count), seed=5))
+        points = [point for point in points if point in some or kept(lab.name, point, before.get(point.call))]
     by_kind, problems, effects, other = collections.Counter(), [], 0, 0
     for point in points[part::parts]:
         result, report = lab.inject(point.what, point.call.process, point.call.number)
@@ -236,7 +243,7 @@ def main(name, count, part, parts):
     start = time.monotonic()
     scratch = rig.Scratch()
     try:
-        lab = Lab(scratch, SCENES[name])
+        lab = Lab(scratch, name)
         try:
             result = trial(lab, count, int(part), int(parts))
         finally:

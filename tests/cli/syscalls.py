@@ -62,6 +62,7 @@ _O_WRONLY, _O_RDWR, _O_CREAT, _O_EXCL, _O_TMPFILE = 1, 2, 0o100, 0o200, 0o202000
 _CHANGING = {"pwrite64", "fdatasync", "fsync", "syncfs", "mount", "umount2", "unshare", "move_mount", "fsmount", "fsconfig",
              "clone", "clone3", "vfork", "kill", "wait4", "pipe2", "rename", "linkat", "unlink", "mkdir", "fchmod", "fchown",
              "ftruncate", "flock", "rt_sigprocmask", "fsetxattr", "exit_group"}
+_DECISIVE = {"pread64", "openat2", "poll", "pidfd_open"}
 _CHANGING_REQUESTS = {0xC0045877, 0xC0045878, 0x4004662B, 0x1261}
 
 
@@ -147,6 +148,8 @@ def _short_counts(call):
     size = call.args[2]
     if call.name == "read" and call.text.startswith("/dev/"):
         return []
+    if "/sys/power/" in call.text:
+        return []  # an attribute is taken whole
     if call.is_direct:
         return sorted({count for count in (512, size // 1024 * 512) if 0 < count < size})
     return sorted({count for count in (1, size // 2, size - 1) if 0 < count < size})
@@ -185,10 +188,12 @@ def all_points(calls):
 
 
 def some_points(calls, count, seed):
-    """COUNT of them, always the same. Four in five are at calls that change something and at those right after."""
+    """COUNT of them, always the same. Four in five are at calls that change something, those right after, and those that
+    look at the block, the device or the state of the filesystem to decide."""
     chooser = random.Random(seed)
     points = all_points(calls)
-    near = {call for before, call in zip([None, *calls], calls) if call.is_changing or before and before.is_changing}
+    near = {call for before, call in zip([None, *calls], calls)
+            if call.is_changing or before and before.is_changing or call.name in _DECISIVE}
     decisive = [point for point in points if point.call in near]
     rest = [point for point in points if point.call not in near]
     chosen = chooser.sample(decisive, min(len(decisive), count * 4 // 5))
