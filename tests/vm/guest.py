@@ -115,14 +115,16 @@ def make_initramfs(kernel, work, out):
     write_cpio(work, out)
 
 
-def make_bare_initramfs(kernel, modules, work, out, hibctl=None):
+def make_bare_initramfs(kernel, modules, work, out, hibctl=None, programs=None):
     """Makes an initramfs that is the whole guest: a shell, these modules, the command channel, and if given the tool
-    under test."""
+    under test and more PROGRAMS, by name."""
     tree = Tree(work)
     tree.add(_PROGRAMS / "init-bare", "init", 0o755)
     tree.add(_PROGRAMS / "agent", "usr/sbin/agent", 0o755)
     if hibctl:
         tree.add(hibctl, "usr/sbin/hibctl", 0o755)
+    for name, path in (programs or {}).items():
+        tree.add(path, f"usr/sbin/{name}", 0o755)
     add_modules(tree, kernel, ("virtio_pci", "virtio_blk", *modules))
     write_cpio(work, out)
 

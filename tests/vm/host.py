@@ -109,16 +109,19 @@ def _module_dependencies(path):
     return [name for name in names.split(",") if name]
 
 
+def program_of(path):
+    """The program itself, where libtool has put a script that starts it."""
+    path = Path(path).resolve()
+    with path.open("rb") as file:
+        if file.read(4) != b"\x7fELF":
+            path = path.parent / ".libs" / path.name
+    return path
+
+
 def tool_under_test():
     """The hibctl binary that the guest gets, or None."""
     path = os.environ.get("HIBCTL")
-    if not path:
-        return None
-    path = Path(path).resolve()
-    with path.open("rb") as file:
-        if file.read(4) != b"\x7fELF":  # libtool's wrapper script; the program is beside it
-            path = path.parent / ".libs" / path.name
-    return path
+    return program_of(path) if path else None
 
 
 def modules_under_test():

@@ -484,6 +484,24 @@ class Machine:
             raise self._error(f"hibernation failed: exit status {failed.status}: {failed.output}")
 
 
+class BareMachine(Machine):
+    """The kernel is started by QEMU itself; each disk is a filesystem."""
+
+    def __init__(self, kernel, initramfs, disks, folder):
+        super().__init__(None, Firmware.SEABIOS, folder, memory_mib=384)
+        self._extra = ["-kernel", kernel.image, "-initrd", initramfs, "-append", "console=ttyS0 quiet panic=-1"]
+        for number, path in enumerate(disks):
+            self._extra += ["-drive", f"if=none,id=fs{number},{self._drive(path)}",
+                            "-device", f"virtio-blk-pci,drive=fs{number},serial={path.stem}"]
+
+    def _drive(self, path):
+        """No cache of QEMU's own: what the guest has written can be read from the file at once."""
+        return f"format=raw,file={path}"
+
+    def _boot_arguments(self):
+        return [str(word) for word in self._extra]
+
+
 class Witness:
     """A process in the guest that keeps a secret in memory only, and counts. If it still tells the secret, and has
     counted on, then the session is the one that it was started in."""

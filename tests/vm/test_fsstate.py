@@ -18,7 +18,7 @@ import pytest
 
 from . import guest, host
 from .layout import MIB
-from .machine import Firmware, Machine
+from .machine import BareMachine
 
 # What the filesystems ask for by another name than a dependency.
 MODULES = ("crc32c_generic", "crc32_generic", "nls_cp437", "nls_ascii", "nls_iso8859-1", "nls_utf8")
@@ -56,21 +56,6 @@ KINDS = {
                   {"idle": "clean", "changed": "needs-recovery", "frozen": "clean", "crashed": "needs-recovery"},
                   ("btrfs", "check", "--readonly")),
 }
-
-
-class BareMachine(Machine):
-    """The kernel is started by QEMU itself; each disk is a filesystem."""
-
-    def __init__(self, kernel, initramfs, disks, folder):
-        super().__init__(None, Firmware.SEABIOS, folder, memory_mib=384)
-        self._extra = ["-kernel", kernel.image, "-initrd", initramfs, "-append", "console=ttyS0 quiet panic=-1"]
-        for number, path in enumerate(disks):
-            # No cache of QEMU's own: what the guest has written can be read from the file at once.
-            self._extra += ["-drive", f"if=none,id=fs{number},format=raw,file={path}",
-                            "-device", f"virtio-blk-pci,drive=fs{number},serial={path.stem}"]
-
-    def _boot_arguments(self):
-        return [str(word) for word in self._extra]
 
 
 @pytest.fixture(scope="module")
