@@ -427,7 +427,7 @@ static int write_out(const struct bootfs *fs, int fd, struct freeze *freeze)
         if (fs->journal && r == -EOPNOTSUPP)
                 r = freeze_begin(freeze, fd);
         if (r == -EOPNOTSUPP)
-                r = syncfs(fd) < 0 ? -errno : 0;
+                r = sync_filesystem(fd);
         return r;
 }
 

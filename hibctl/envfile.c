@@ -385,6 +385,9 @@ static int make_and_rename(const char *path, const struct new_file *file)
                 r = exchange(temporary, path, fd);
         else if (r == 0 && rename(temporary, path) < 0)
                 r = -errno;
+        /* On FAT the new name leads to an empty file until the inode is written, too. */
+        if (r == 0 && fsync(fd) < 0)
+                r = -errno;
         if (r < 0)
                 unlink(temporary);
         return r;

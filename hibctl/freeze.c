@@ -178,6 +178,11 @@ int freeze_end(struct freeze *f)
         return s < 0 ? s : r;
 }
 
+int sync_filesystem(int fd)
+{
+        return syncfs(fd) < 0 || fsync(fd) < 0 ? -errno : 0;
+}
+
 int write_out_filesystem(int fd)
 {
         struct freeze freeze = FREEZE_INIT;
@@ -188,5 +193,5 @@ int write_out_filesystem(int fd)
         if (r == 0)
                 return freeze_end(&freeze);
         /* ENODEV: ext4 without a journal */
-        return r != -EOPNOTSUPP && r != -ENODEV ? r : syncfs(fd) < 0 ? -errno : 0;
+        return r != -EOPNOTSUPP && r != -ENODEV ? r : sync_filesystem(fd);
 }

@@ -21,6 +21,10 @@ struct freeze {
  * wait (Linux 5.14). 0 or a negative errno: -EOPNOTSUPP where only a freeze will do. */
 int write_out_journal(int fd);
 
+/* Writes out all that the filesystem of FD has in memory, and the disk's own cache: on FAT syncfs alone leaves that. 0
+ * or a negative errno. */
+int sync_filesystem(int fd);
+
 /* Brings all that the filesystem of FD has only in memory or in its journal to where GRUB reads it: as above, or by a
  * freeze and a thaw, or where there is neither, by a sync. 0 or a negative errno. */
 int write_out_filesystem(int fd);

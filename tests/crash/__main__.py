@@ -19,24 +19,38 @@ from cli import rig
 from . import table, trials
 
 
+IN_A_GUEST = "in a guest"
+
+
 def _run(trial):
-    """In a process of its own, so that what it leaves behind is its own, too."""
+    """In a process of its own, so that what it leaves behind is its own, too. Returns rows."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     runner = trials.Runner(os.environ["HIBCTL"], _run.keep)
     try:
-        return runner.run(trial)
+        return runner.run_guest(_run.full) if trial == IN_A_GUEST else [runner.run(trial)]
     finally:
         runner.close()
 
 
-def _start(keep):
-    _run.keep = keep
+def _start(keep, full):
+    _run.keep, _run.full = keep, full
+
+
+def _choose(full, text):
+    """The guest first: it takes longest."""
+    guest = [IN_A_GUEST] if text in IN_A_GUEST else []
+    return guest + [trial for trial in (trials.for_full() if full else trials.for_check()) if text in trial.name]
+
+
+def _show_progress(text, is_last):
+    terminal = sys.stderr.isatty()
+    print(f"{text}\033[K" if terminal else text, end="\r" if terminal and not is_last else "\n", file=sys.stderr, flush=True)
 
 
 def main():
     parser = argparse.ArgumentParser(prog="./dev crash", description=__doc__.partition("\n\n")[0])
     parser.add_argument("--full", action="store_true", help="all filesystems, all programs, many more states")
-    parser.add_argument("--only", metavar="TEXT", default="", help="only trials with this text in their name")
+    parser.add_argument("--only", metavar="TEXT", default="", help="only trials with this text in their name, or 'guest'")
     parser.add_argument("--json", metavar="FILE", type=Path, help="write the numbers to FILE as well")
     parser.add_argument("--keep", metavar="FOLDER", type=Path, help="keep a disk of each kind in which something was wrong")
     parser.add_argument("--report", metavar="FOLDER", type=Path, help="only show what tests have left in FOLDER")
@@ -48,17 +62,15 @@ def main():
         parser.error("loop devices and mounts need root")
 
     rig.sweep()
-    chosen = [trial for trial in (trials.for_full() if options.full else trials.for_check()) if options.only in trial.name]
+    chosen = _choose(options.full, options.only)
     if not chosen:
         parser.error(f"no trial has '{options.only}' in its name")
     began, rows = time.monotonic(), []
-    with multiprocessing.Pool(os.cpu_count(), _start, (options.keep,), maxtasksperchild=1) as pool:
-        for row in pool.imap_unordered(_run, chosen):
-            rows.append(row)
-            states = sum(row.states for row in rows)
-            end = "\r" if sys.stderr.isatty() and len(rows) < len(chosen) else "\n"
-            print(f"{len(rows)} of {len(chosen)} trials, {states} states, last: {row.name}\033[K" if end == "\r" else
-                  f"{len(rows)} of {len(chosen)} trials, {states} states: {row.name}", end=end, file=sys.stderr, flush=True)
+    with multiprocessing.Pool(os.cpu_count(), _start, (options.keep, options.full), maxtasksperchild=1) as pool:
+        for done, new in enumerate(pool.imap_unordered(_run, chosen), 1):
+            rows += new
+            _show_progress(f"{done} of {len(chosen)} trials, {sum(row.states for row in rows)} states: {new[-1].name}",
+                           done == len(chosen))
     print(table.show(rows, time.monotonic() - began))
     if options.json:
         options.json.write_text(json.dumps([asdict(row) for row in rows], indent=1) + "\n")

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from cli import rig
 
-from . import judging, lab, loader
+from . import guest, judging, lab, loader
 from .writers import OURS, PEERS, WRITERS
 
 BY_GRUB = "taken by GRUB"
@@ -64,9 +64,11 @@ _SOME = ["mark", "mark-unmounted", "cancel"]
 def for_check():
     """Every writer on two filesystems, some on all, and the busy machines."""
     others = [kind for kind in EVERYWHERE if kind not in ("ext4", "xfs")]
-    yield from _trials(_cells(["ext4", "xfs"], _ALWAYS), 200, 60)
-    yield from _trials(_cells(others, _SOME), 200, 40)
-    yield from _trials(_cells(["ext4", "ext4-journal", "ext2", "xfs"], ["mark", "setup-shifting"], busy=True), 700, 150)
+    yield from _trials(_cells(["ext4", "xfs"], _ALWAYS), 300, 60)
+    yield from _trials(_cells(others, _SOME), 300, 40)
+    yield from _trials(_cells(["ext2", "ext3", "ext4", "ext4-4k", "ext4-journal", "ext4-writeback", "xfs"], ["mark"], busy=True),
+                       1200, 200)
+    yield from _trials(_cells(["ext4", "ext4-journal", "xfs"], ["cancel", "setup-shifting"], busy=True), 900, 150)
     yield from _trials(_cells(["ext4", "xfs"], [writer.name for writer in PEERS]), 150, 40)
     yield from _trials(_cells(["ext4"], ["grub-editenv"], busy=True), 300, 0)
     yield from _trials(_cells(LOADED, [BY_GRUB]), 10, 10)
@@ -80,6 +82,9 @@ def for_full():
     yield from _trials(_cells(PEERS_ON, ["grub-editenv", "grub-reboot", "rename"], busy=True), 1000, 200)
     yield from _trials(_cells(LOADED, [BY_GRUB]), 10, 10)
 
+
+# Of each of the guest's, all in one.
+GUEST_LIMITS = {"check": 200, "full": 1500}
 
 # ---- running ----
 
@@ -149,6 +154,17 @@ class Runner:
         else:
             outcome = lab.run_cell(self.tool, self.program, trial.cell, trial.limit, trial.seed, look)
         return row_of(trial, outcome)
+
+    def run_guest(self, full):
+        """What is tried in a guest, as rows."""
+        limit = GUEST_LIMITS["full" if full else "check"]
+        cells = guest.for_full() if full else guest.for_check()
+
+        def trial(outcome):
+            return Trial(outcome.cell, limit)
+
+        outcomes = guest.guest_outcomes(self.tool, limit, cells, lambda outcome: self._keep(trial(outcome), outcome))
+        return [row_of(trial(outcome), outcome) for outcome in outcomes]
 
     def _keep(self, trial, outcome):
         """Compressed: what is in a small filesystem is mostly nothing."""
