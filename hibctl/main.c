@@ -173,7 +173,10 @@ int main(int argc, char *argv[])
 
         fill_standard_descriptors();
         uefi_start(argv);
-        setlocale(LC_ALL, "");
+        /* What messages need. The other categories would be ten more files to read, and what is written down, such as a
+         * time, must not depend on them. */
+        setlocale(LC_CTYPE, "");
+        setlocale(LC_MESSAGES, "");
         bindtextdomain(PACKAGE, LOCALEDIR);
         textdomain(PACKAGE);
         signal(SIGPIPE, SIG_IGN);

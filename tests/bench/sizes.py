@@ -125,9 +125,12 @@ def measure_images(tools):
     with contextlib.closing(Scratch()) as scratch:
         stage = Stage(scratch, build)
         stage.run("strip", "/usr/local/sbin/hibctl")  # as packages do
-        made = {"with hibctl": stage.make("initramfs-tools", "load", "with")}
-        stage.remove_hibctl()
-        made = {"without": stage.make("initramfs-tools", "load", "without"), **made}
+        try:
+            made = {"with hibctl": stage.make("initramfs-tools", "load", "with")}
+            stage.remove_hibctl()
+            made = {"without": stage.make("initramfs-tools", "load", "without"), **made}
+        except AssertionError as error:
+            raise host.HostError(f"mkinitramfs failed: {error}") from error
         images = [Image(f"initramfs-tools, {name}", one.file.stat().st_size, one.size()) for name, one in made.items()]
     images[1].added_packed = images[1].packed - images[0].packed
     images[1].added_unpacked = images[1].unpacked - images[0].unpacked

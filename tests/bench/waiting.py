@@ -4,16 +4,17 @@
 
 The disk is looked at beneath the kernel, in the image file, so that looking does not hasten anything; and nothing else
 touches the filesystem meanwhile, which might write it out. A "sync" of anybody on this machine writes out all
-filesystems; a tripwire tells, and the round is repeated."""
+filesystems, and so does the kernel when much is to be written; a tripwire tells, and the round is repeated."""
 
 import math
 import sys
 import time
+from pathlib import Path
 
 PATIENCE_S = 60
 _PAUSE_S = 0.1
 _REPEAT = 2
-_AT_REST_S = 20  # the kernel writes out by itself what is half a minute old (vm.dirty_expire_centisecs)
+_EXPIRE = Path("/proc/sys/vm/dirty_expire_centisecs")  # so old is what the kernel writes out by itself
 
 
 class Wait:
@@ -47,7 +48,7 @@ class Tripwire:
 
 
 def _hold_once(everyone, tripwire, number):
-    """False if somebody has synced."""
+    """False if something was written out early."""
     for contender in everyone:
         contender.prepare()
     wire = tripwire.draw(number)
@@ -56,7 +57,7 @@ def _hold_once(everyone, tripwire, number):
         time.sleep(_PAUSE_S)
     for contender, wait in zip(everyone, waits, strict=True):
         contender.delays.append(wait.seconds)
-    return wire.seconds > _AT_REST_S
+    return wire.seconds > int(_EXPIRE.read_text(encoding="ascii")) / 100 - 1
 
 
 def hold(contests, rounds, tripwire, progress=lambda done: None):
@@ -68,8 +69,8 @@ def hold(contests, rounds, tripwire, progress=lambda done: None):
         progress(done)
         if done == rounds:
             return
-    print(f"wait: somebody syncs all the time; only {done} of {rounds} rounds were left alone, and the times may be too "
-          "short", file=sys.stderr)
+    print(f"wait: the kernel was made to write out early (by sync?); only {done} of {rounds} rounds were left alone, and "
+          "the times may be too short", file=sys.stderr)
 
 
 def tell(waited, contests):
