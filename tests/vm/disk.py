@@ -276,6 +276,7 @@ class DiskMaker:
         _make_esp(disk, boot if layout.boot is Boot.ESP else None)
         _make_swap(disk)
         config = grubcfg.make_config(layout, self.kernel, self.scripts, disk.swap_offset, dict(settings), entries)
+        config += grubcfg.HURRY
         if layout.boot in volumes.MODULES:
             (boot / "grub/grub.cfg").write_text(config)
             volumes.make_boot(disk, boot)

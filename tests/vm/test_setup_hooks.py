@@ -131,7 +131,7 @@ def come_back(machine, witness, lines, digests):
 
 
 def assert_next_boot_is_ordinary(machine):
-    machine.power_on()
+    machine.power_on(menu=True)
     assert wait_finding(machine).verdict == "normal"
     assert machine.wait_menu(grubcfg.TITLE)[0] == machine.chosen_entry() == grubcfg.TITLE
     assert machine.wait_guest() is Came.BOOTED
