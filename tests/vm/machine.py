@@ -30,6 +30,7 @@ QEMU = "qemu-system-x86_64"
 OVMF = Path("/usr/share/OVMF")
 MACHINE_UUID = "3ac41e00-1111-4222-8333-444455556666"
 MEMORY_MIB = 256
+CPU = "qemu64,+rdrand"  # without its random numbers the kernel makes its own, which takes more than a second
 PATIENCE = float(os.environ.get("HIBCTL_TEST_PATIENCE", "1"))  # factor on every time-out, for slow machines
 
 PATIENT = 120  # seconds that a step may take on a busy machine; most take one or two
@@ -176,7 +177,7 @@ class Machine:
     def _command(self, fds, direct):
         secure = self.firmware is Firmware.SECURE_BOOT
         machine = "q35,smm=on" if secure else "q35"
-        argv = [QEMU, "-nodefaults", "-no-user-config", "-name", "hibctl-test", "-machine", machine, "-cpu", "qemu64",
+        argv = [QEMU, "-nodefaults", "-no-user-config", "-name", "hibctl-test", "-machine", machine, "-cpu", CPU,
                 "-accel", "tcg", "-smp", "1", "-m", str(self.memory_mib), "-display", "none", "-vga", "std",
                 "-no-reboot", "-uuid", MACHINE_UUID]
         for name in ("console", "channel", "qmp"):
