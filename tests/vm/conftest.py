@@ -104,6 +104,8 @@ def machine_on(logs, firmware):
             folder = logs / f"machine{len(list(logs.iterdir())) or ''}"
             folder.mkdir()
             stack.callback(shutil.rmtree, disk.path.parent)
+            if firmware is Firmware.SEABIOS:
+                disk.pin_kernel()
             return stack.enter_context(Machine(disk, firmware, folder, **options))
 
         yield make
