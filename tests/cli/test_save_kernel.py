@@ -15,6 +15,7 @@ import zlib
 import pytest
 
 from . import envblock, faults, rig
+from .quick import few
 from .rig import is_mounted, run
 
 BLANK = bytes(1024)
@@ -1022,7 +1023,7 @@ def fault_trial(request, start):
     return Trial(sk, request.param.partition("-")[0])
 
 
-@pytest.mark.parametrize("fault", ["error", "term", "kill"])
+@pytest.mark.parametrize("fault", few(("error",), ("error", "term", "kill")))
 def test_some_faults(fault_trial, fault):
     fault_trial.run(fault, part=1, parts=4)
 
@@ -1070,6 +1071,7 @@ def errors_in_prepare(start, part=0, parts=1):
     assert failed > 5
 
 
+@pytest.mark.slow
 def test_some_errors_in_prepare(start):
     errors_in_prepare(start, part=1, parts=3)
 

@@ -12,6 +12,8 @@ import subprocess
 from pathlib import Path
 
 from cli import rig
+from vm.grubcfg import LESS_WORK
+from vm.machine import CPU
 
 CACHE = Path(os.environ.get("HIBCTL_DEV_CACHE", "/var/cache/hibctl-dev"))
 SHARE = "/usr/local/share/hibctl"  # as ./dev build configures it
@@ -146,9 +148,9 @@ class Came:
 def boot(stage, initramfs, disks, words, seconds=240):
     """Boots the kernel with this initramfs, as a boot loader does it, until the machine switches itself off, resets or
     panics. DISKS: /dev/vda and so on."""
-    argv = ["qemu-system-x86_64", "-nodefaults", "-no-user-config", "-machine", "q35", "-cpu", "qemu64", "-accel", "tcg",
+    argv = ["qemu-system-x86_64", "-nodefaults", "-no-user-config", "-machine", "q35", "-cpu", CPU, "-accel", "tcg",
             "-smp", "1", "-m", "512", "-display", "none", "-no-reboot", "-serial", "stdio",
-            "-kernel", stage.kernel, "-initrd", initramfs, "-append", f"console=ttyS0 panic=-1 {words}"]
+            "-kernel", stage.kernel, "-initrd", initramfs, "-append", f"console=ttyS0 panic=-1 {LESS_WORK} {words}"]
     for number, disk in enumerate(disks):
         argv += ["-drive", f"if=none,id=disk{number},format=raw,file={disk}",
                  "-device", f"virtio-blk-pci,drive=disk{number}"]

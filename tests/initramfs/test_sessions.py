@@ -16,7 +16,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("sessions")]  # one mach
 
 MEMORY_MIB = 512  # what is in these initramfs is for every machine
 RESUME = f"resume=UUID={SWAP_UUID}"
-ROOT = f"console=ttyS0 panic=-1 root=UUID={ROOT_UUID} rd.shell=0"
+ROOT = f"console=ttyS0 panic=-1 {grubcfg.LESS_WORK} root=UUID={ROOT_UUID} rd.shell=0"
 
 
 @pytest.fixture(scope="module")

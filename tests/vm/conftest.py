@@ -36,6 +36,11 @@ def pytest_configure(config):
     signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
 
 
+def pytest_collection_modifyitems(items):
+    """What takes long starts first, so that at the end no worker waits long for another."""
+    items.sort(key=lambda item: item.get_closest_marker("slow") is None)
+
+
 @pytest.hookimpl(hookwrapper=True)
 def pytest_runtest_makereport(item):
     outcome = yield
@@ -104,6 +109,8 @@ def machine_on(logs, firmware):
             folder = logs / f"machine{len(list(logs.iterdir())) or ''}"
             folder.mkdir()
             stack.callback(shutil.rmtree, disk.path.parent)
+            if firmware is Firmware.SEABIOS:
+                disk.pin_kernel()
             return stack.enter_context(Machine(disk, firmware, folder, **options))
 
         yield make

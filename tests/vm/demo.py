@@ -114,7 +114,7 @@ def mark_in_save_kernel(story, machine, direct):
 
 def come_back(story, machine, picture):
     story.tell("Power on. From here on nobody touches a key.")
-    machine.power_on()
+    machine.power_on(menu=True)
     machine.wait_menu(scenario.RESUME_TITLE)
     machine.screenshot(picture)
     story.tell(f"GRUB looked at the mark, at the image's own header and at the kernel, and counts down ({picture}):")

@@ -20,6 +20,7 @@ SWAP_SIGNATURE_AT = PAGE - 10  # struct swsusp_header and union swap_header end 
 SWAP_ORIG_SIGNATURE_AT = PAGE - 20
 IMAGE_SIGNATURE = b"S1SUSPEND\0"
 _LOG_DISCARD = 4
+_RELOCATABLE_AT = 0x234  # relocatable_kernel, Documentation/x86/boot.rst
 
 _GRUB_MODULES = ("part_gpt", "ext2", "fat", "search", "search_fs_uuid", "normal", "configfile")
 _MKE2FS = ("mke2fs", "-q", "-t", "ext4", "-b", "4096", "-m", "0", "-F")
@@ -137,6 +138,12 @@ class Disk:
             data, at = data[len(piece) :], max(0, at - length)
         if data:
             raise host.HostError(f"{path}: shorter than the bytes to write")
+
+    def pin_kernel(self):
+        """Says in the kernel's header that it is not to be loaded just anywhere. One that can be GRUB on a PC moves in
+        the end, with all the room that it asks for, byte by byte: 2 s under an emulated CPU. The kernel, which then
+        goes where it wants to be, does not look at it."""
+        self.overwrite(f"/boot/vmlinuz-{self.kernel.release}", b"\0", at=_RELOCATABLE_AT)
 
     # GRUB's environment block
 
@@ -276,6 +283,7 @@ class DiskMaker:
         _make_esp(disk, boot if layout.boot is Boot.ESP else None)
         _make_swap(disk)
         config = grubcfg.make_config(layout, self.kernel, self.scripts, disk.swap_offset, dict(settings), entries)
+        config += grubcfg.HURRY
         if layout.boot in volumes.MODULES:
             (boot / "grub/grub.cfg").write_text(config)
             volumes.make_boot(disk, boot)

@@ -23,12 +23,14 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from . import grubcfg
 from .console import Console
 
 QEMU = "qemu-system-x86_64"
 OVMF = Path("/usr/share/OVMF")
 MACHINE_UUID = "3ac41e00-1111-4222-8333-444455556666"
 MEMORY_MIB = 256
+CPU = "qemu64,+rdrand"  # without its random numbers the kernel makes its own, which takes more than a second
 PATIENCE = float(os.environ.get("HIBCTL_TEST_PATIENCE", "1"))  # factor on every time-out, for slow machines
 
 PATIENT = 120  # seconds that a step may take on a busy machine; most take one or two
@@ -143,14 +145,16 @@ class Machine:
     def is_on(self):
         return self._process is not None
 
-    def power_on(self, direct=None, write_log=None):
+    def power_on(self, direct=None, write_log=None, menu=False):
         """Switches on. The disk, and OVMF's variables, are as the machine left them. DIRECT: the kernel to start past
-        GRUB. WRITE_LOG: a file that takes every write to the disk, for disk.replay."""
+        GRUB. WRITE_LOG: a file that takes every write to the disk, for disk.replay. MENU: GRUB's menu is there and
+        counts down; else GRUB starts at once what it would start at the end of the countdown."""
         assert not self.is_on, "the machine is on already"
         self.power_ons += 1
         self.console.begin(f"power on, number {self.power_ons}")
         self.stop_reason = None
         self._write_log = write_log
+        self._menu = menu
         self._qmp_text = b""
         self._qmp_replies = []
         theirs = {}
@@ -173,7 +177,7 @@ class Machine:
     def _command(self, fds, direct):
         secure = self.firmware is Firmware.SECURE_BOOT
         machine = "q35,smm=on" if secure else "q35"
-        argv = [QEMU, "-nodefaults", "-no-user-config", "-name", "hibctl-test", "-machine", machine, "-cpu", "qemu64",
+        argv = [QEMU, "-nodefaults", "-no-user-config", "-name", "hibctl-test", "-machine", machine, "-cpu", CPU,
                 "-accel", "tcg", "-smp", "1", "-m", str(self.memory_mib), "-display", "none", "-vga", "std",
                 "-no-reboot", "-uuid", MACHINE_UUID]
         for name in ("console", "channel", "qmp"):
@@ -187,6 +191,7 @@ class Machine:
             argv += ["-drive", f"if=pflash,unit=0,format=raw,readonly=on,file={self.firmware.files[0]}",
                      "-drive", f"if=pflash,unit=1,format=raw,file={self._nvram}"]
         argv += self._boot_arguments()
+        argv += ["-smbios", f"type=1,version={grubcfg.MENU if self._menu else grubcfg.NO_MENU}"]
         if direct:
             argv += ["-kernel", str(direct.kernel), "-initrd", str(direct.initrd), "-append", direct.cmdline]
         return argv
@@ -305,6 +310,7 @@ class Machine:
 
     def wait_menu(self, *titles, counting=True, timeout=PATIENT):
         """Waits until GRUB's menu is on the screen with these entries, COUNTING down or not; returns its entries."""
+        assert self._menu, "the machine was switched on without the menu"
         for text in titles + ("to select which entry is highlighted",):
             self.wait_screen(text, timeout)
         if counting:
@@ -387,9 +393,9 @@ class Machine:
         self.last_result = self._results.pop(pending)
         return Came.RESUMED
 
-    def boot(self, direct=None, timeout=2 * PATIENT):
+    def boot(self, direct=None, timeout=2 * PATIENT, menu=False):
         """Switches on and expects an ordinary boot, with the default entry of the menu, or of DIRECT."""
-        self.power_on(direct)
+        self.power_on(direct, menu=menu)
         came = self.wait_guest(timeout)
         if came is not Came.BOOTED:
             raise self._error(f"the machine {came.value} where it should have booted")

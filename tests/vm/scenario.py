@@ -6,7 +6,7 @@ import json
 from dataclasses import dataclass
 
 from . import envblock, grubcfg
-from .machine import MEMORY_MIB, PATIENT, Machine, Witness
+from .machine import MEMORY_MIB, PATIENT, Firmware, Machine, Witness
 
 DONE, FAILED, NOTHING, REFUSED, NO_STORE, USAGE = 0, 1, 2, 3, 4, 64
 
@@ -119,6 +119,8 @@ def fall_asleep(disks, firmware, layout, folder, marked=True, boot_mounted=True,
     boot filesystem mounted. PREPARED: options of "hibctl prepare", which then takes the place of marking. ON_DISK: no mark
     goes into an EFI variable."""
     disk = disks.disk(layout, module=module, variables=variables, entries=entries)
+    if firmware is Firmware.SEABIOS:
+        disk.pin_kernel()
     with Machine(disk, firmware, folder, memory_mib) as machine:
         machine.boot()
         setup(machine, on_disk)

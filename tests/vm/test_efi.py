@@ -158,7 +158,7 @@ def test_the_place_that_systemd_names_is_not_tried_twice(by_systemd):
     machine._until(lambda: tried(machine), PATIENT, "note of the try")
     machine.cut_power()
     assert machine.disk.has_image()
-    machine.power_on()
+    machine.power_on(menu=True)
     assert wait_finding(machine) == Finding("module", "offer", "tried")
     machine.wait_menu(grubcfg.TITLE, RESUME_TITLE)
     machine.choose(RESUME_TITLE)

@@ -45,7 +45,7 @@ def test_same_session_comes_back(plain_disks, kernel, machine_on, logs):
     witness = Witness(machine)
     machine.hibernate()
     assert disk.has_image()
-    machine.power_on()
+    machine.power_on(menu=True)
     machine.wait_menu(RESUME)
     machine.screenshot(logs / "menu.png")
     assert (logs / "menu.png").read_bytes().startswith(b"\x89PNG")
@@ -64,7 +64,7 @@ def test_fresh_boot_is_not_taken_for_a_resume(plain_disks, kernel, machine_on):
     machine = machine_on(disk_with_resume_entry(plain_disks, kernel, Layout())).boot()
     witness = Witness(machine)
     machine.cut_power()
-    machine.power_on()
+    machine.power_on(menu=True)
     choose_resume(machine)
     assert machine.wait_guest() is Came.BOOTED
     assert machine.console.says("guest: the kernel did not resume")
@@ -79,10 +79,23 @@ def test_resume_from_a_swap_file(plain_disks, kernel, machine_on, boot):
     witness = Witness(machine)
     machine.hibernate()
     assert machine.disk.has_image()
-    machine.power_on()
+    machine.power_on(menu=True)
     choose_resume(machine)
     assert machine.wait_guest() is Came.RESUMED
     witness.check()
+
+
+@slow
+@on_seabios
+def test_menu_that_waits_for_somebody_waits_also_where_no_menu_is_asked_for(plain_disks, machine_on):
+    """Else a boot that hangs there would not be noticed."""
+    machine = machine_on(plain_disks.disk(entries="set timeout=-1\n"))
+    machine.power_on()
+    machine.wait_screen(grubcfg.TITLE)
+    machine.rest(3)
+    assert not machine.console.says("Loading Linux")
+    machine.choose(grubcfg.TITLE)
+    assert machine.wait_guest() is Came.BOOTED
 
 
 @slow
@@ -120,7 +133,7 @@ def test_save_kernel_on_a_machine_that_sleeps(plain_disks, kernel, machine_on):
         assert not {"ext4", "vfat"} & set(mounts), mounts
         assert disk.parts["swap"].device.removeprefix("/dev/") in machine.run("cat /proc/partitions").output
     assert disk.read_raw(0, disk.layout.size) == before
-    machine.power_on()
+    machine.power_on(menu=True)
     choose_resume(machine)
     assert machine.wait_guest() is Came.RESUMED
     witness.check()
@@ -161,7 +174,7 @@ def test_damaged_image_does_not_resume(plain_disks, kernel, machine_on):
     witness = Witness(machine)
     machine.hibernate()
     machine.disk.damage_image()
-    machine.power_on()
+    machine.power_on(menu=True)
     choose_resume(machine)
     assert machine.wait_guest() is Came.BOOTED
     assert witness.is_gone()

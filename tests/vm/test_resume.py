@@ -16,10 +16,11 @@ slow = pytest.mark.slow
 on_seabios = pytest.mark.parametrize("firmware", [Firmware.SEABIOS], ids=lambda firmware: firmware.value)
 
 
-def go_and_come_back(machine, prepare=True):
-    """Boots, marks, hibernates, switches on untouched, settles; checks every step. Returns the environment block."""
+def go_and_come_back(machine, prepare=True, menu=False):
+    """Boots, marks, hibernates, switches on untouched, settles; checks every step. Returns the environment block. MENU:
+    the menus count down."""
     disk, power_ons = machine.disk, machine.power_ons
-    machine.boot()
+    machine.boot(menu=menu)
     scenario.setup(machine)
     block = disk.grubenv()
     assert envblock.mark(block)["state"] == "none"
@@ -36,9 +37,10 @@ def go_and_come_back(machine, prepare=True):
     assert disk.grubenv() == armed, "hibernating changed the environment block"
     assert disk.has_image()
 
-    machine.power_on()
+    machine.power_on(menu=menu)
     assert machine.wait_guest() is Came.RESUMED
     assert machine.console.says(RESUME_TITLE)
+    assert machine.console.says(COUNTDOWN) == menu
     assert len(findings(machine)) == 1
     assert findings(machine)[0].verdict == "resume"
     assert not disk.has_image()
@@ -59,13 +61,13 @@ def go_and_come_back(machine, prepare=True):
 
 def test_marked_session_comes_back_by_itself(disks, machine_on, logs):
     machine = machine_on(disks.disk(variables=OTHERS))
-    block = go_and_come_back(machine)
+    block = go_and_come_back(machine, menu=True)
     assert findings(machine) == [READY]
     machine.shut_down()
     assert machine.disk.grubenv() == block
 
     # And the machine is what it was: the ordinary menu, an ordinary boot.
-    machine.power_on()
+    machine.power_on(menu=True)
     assert machine.wait_menu(grubcfg.TITLE) == [grubcfg.TITLE]
     assert machine.wait_guest() is Came.BOOTED
     assert findings(machine) == [NOTHING]
@@ -76,7 +78,7 @@ def test_marked_session_comes_back_by_itself(disks, machine_on, logs):
 @slow
 def test_resume_entry_is_first_and_default_and_counts_down(sleeper, logs):
     machine, witness = sleeper()
-    machine.power_on()
+    machine.power_on(menu=True)
     entries = machine.wait_menu(RESUME_TITLE)
     machine.screenshot(logs / "menu.png")
     assert machine.chosen_entry().startswith(RESUME_TITLE)
@@ -104,7 +106,7 @@ def test_failed_hibernation_leaves_a_stale_mark_that_does_nothing(disks, machine
     assert (said["verdict"], said["reason"]) == ("normal", "stale")
     machine.cut_power()
 
-    machine.power_on()
+    machine.power_on(menu=True)
     assert machine.wait_menu(grubcfg.TITLE) == [grubcfg.TITLE]
     assert machine.console.says("the mark is stale")
     assert machine.wait_guest() is Came.BOOTED
@@ -140,7 +142,7 @@ def test_cancelled_mark_boots_normally(disks, machine_on):
 def test_cancel_from_another_boot_discards_the_image(sleeper):
     """Somebody boots normally although a session sleeps, sees what is there, and gives it up."""
     machine, witness = sleeper(boot_mounted=False)
-    machine.power_on()
+    machine.power_on(menu=True)
     machine.wait_menu(RESUME_TITLE)
     machine.choose(grubcfg.TITLE)
     assert machine.wait_guest() is Came.BOOTED
@@ -177,7 +179,7 @@ def test_mark_is_where_grub_reads_when_another_tool_has_just_moved_the_block(dis
 @slow
 def test_key_stops_the_countdown_and_discard_boots_normally(sleeper):
     machine, witness = sleeper()
-    machine.power_on()
+    machine.power_on(menu=True)
     machine.wait_menu(RESUME_TITLE)
     machine.move_to(DISCARD_TITLE)
     machine.rest(8)
@@ -192,7 +194,7 @@ def test_key_stops_the_countdown_and_discard_boots_normally(sleeper):
     assert machine.disk.grubenv() == machine.healthy_block
     scenario.assert_nothing_armed(machine)
     machine.cut_power()
-    machine.power_on()
+    machine.power_on(menu=True)
     assert wait_finding(machine) == NOTHING
     assert machine.wait_menu(grubcfg.TITLE) == [grubcfg.TITLE]
 
@@ -201,7 +203,7 @@ def test_key_stops_the_countdown_and_discard_boots_normally(sleeper):
 def test_another_entry_can_be_chosen_and_leaves_everything(sleeper):
     machine, witness = sleeper(boot_mounted=False)
     armed = machine.disk.grubenv()
-    machine.power_on()
+    machine.power_on(menu=True)
     machine.wait_menu(RESUME_TITLE)
     machine.choose(grubcfg.TITLE)
     machine.wait_text("Loading Linux")
@@ -228,7 +230,7 @@ def test_damaged_image_boots_normally_and_never_loops(sleeper):
     assert scenario.status(machine)["reason"] == "spent"
     machine.cut_power()  # before anybody settled it
 
-    machine.power_on()
+    machine.power_on(menu=True)
     assert machine.wait_menu(grubcfg.TITLE) == [grubcfg.TITLE]
     assert machine.wait_guest() is Came.BOOTED
     assert findings(machine) == [Finding("module", "normal", "spent")]
@@ -246,7 +248,7 @@ def test_power_cut_after_the_mark_was_taken_offers_the_session(sleeper):
     machine.cut_power()
     assert machine.disk.has_image()
 
-    machine.power_on()
+    machine.power_on(menu=True)
     assert wait_finding(machine) == Finding("module", "offer", "tried")
     entries = machine.wait_menu(grubcfg.TITLE, RESUME_TITLE)
     assert machine.chosen_entry() == grubcfg.TITLE
@@ -274,7 +276,7 @@ def test_kernel_or_initrd_that_is_gone_is_said_in_words(sleeper, kernel, what):
     disk.remove_file(f"/boot/{what}-{kernel.release}")
     armed = disk.grubenv()
 
-    machine.power_on()
+    machine.power_on(menu=True)
     assert machine.wait_menu(grubcfg.TITLE) == [grubcfg.TITLE, RESCUE_TITLE]
     reason, words = {"vmlinuz": ("kernel-gone", "the kernel that the image needs is gone"),
                      "initrd.img": ("initrd-gone", "the initial ramdisk that the image needs is gone")}[what]
@@ -483,7 +485,7 @@ def test_image_only_in_the_second_swap_area_is_not_taken(disks, machine_on):
 @pytest.mark.parametrize("boot", [Boot.PARTITION, Boot.ESP], ids=lambda boot: boot.value)
 def test_plain_script_resumes_without_the_module(disks, machine_on, boot):
     machine = machine_on(disks.disk(Layout(boot), module=False, variables=OTHERS))
-    block = go_and_come_back(machine)
+    block = go_and_come_back(machine, menu=boot is Boot.PARTITION)
     assert findings(machine)[0].path == "plain"
     machine.shut_down()
     machine.power_on()
@@ -495,7 +497,7 @@ def test_plain_script_resumes_without_the_module(disks, machine_on, boot):
 def test_plain_script_discards(sleeper):
     """It cannot reach the image, but the kernel that it starts leaves the image alone, and the mark is cleared."""
     machine, witness = sleeper(module=False)
-    machine.power_on()
+    machine.power_on(menu=True)
     machine.wait_menu(RESUME_TITLE)
     machine.choose(DISCARD_TITLE)
     assert machine.wait_guest() is Came.BOOTED
@@ -527,7 +529,7 @@ def test_plain_script_never_loops(sleeper):
 def test_image_without_a_mark_is_offered(sleeper):
     machine, witness = sleeper(marked=False)
     before = machine.disk.grubenv()
-    machine.power_on()
+    machine.power_on(menu=True)
     assert wait_finding(machine) == Finding("module", "offer", "unmarked")
     entries = machine.wait_menu(grubcfg.TITLE, RESUME_TITLE)
     assert entries[0] == machine.chosen_entry() == grubcfg.TITLE

@@ -71,7 +71,7 @@ def resume_through_grub(machine, witness):
 
 
 def assert_next_boot_is_ordinary(machine):
-    machine.power_on()
+    machine.power_on(menu=True)
     assert wait_finding(machine).verdict == "normal"
     assert machine.wait_menu(grubcfg.TITLE)[0] == machine.chosen_entry() == grubcfg.TITLE
     assert machine.wait_guest() is Came.BOOTED
@@ -438,7 +438,7 @@ def test_machine_that_is_switched_off_while_it_marks(sleeper, disks, scratch, la
         assert found in (UNMARKED, READY), (moment, found)
     asleep.path.unlink()
     if found == UNMARKED:
-        machine.power_on()
+        machine.power_on(menu=True)
         machine.wait_menu(grubcfg.TITLE, scenario.RESUME_TITLE)
         machine.choose(scenario.RESUME_TITLE)
         assert machine.wait_guest() is Came.RESUMED

@@ -87,7 +87,7 @@ def test_what_is_refused_and_said(machine):
     machine.shut_down()
     scenario.assert_mark(machine, "taken")
 
-    machine.power_on()
+    machine.power_on(menu=True)
     assert wait_finding(machine) == PLAIN_NOTHING
     machine.wait_menu(grubcfg.TITLE)
 

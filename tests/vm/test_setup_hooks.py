@@ -7,6 +7,7 @@ The machine really hibernates. The save kernel is then started on its disk, mark
 load kernel by the mark alone, and that brings the session back."""
 
 import json
+import pickle
 from dataclasses import dataclass
 
 import pytest
@@ -36,6 +37,7 @@ def make_disk(disks, kind, folder):
     """A disk whose ordinary initramfs is the one that save and load kernel share; and that, as a file."""
     initrd = hooks.make_initramfs(disks.kernel, kind, disks.hibctl, folder)
     disk = disks.disk(variables=OTHERS)
+    disk.pin_kernel()
     disk.write_file(initrd_of(disk), initrd.read_bytes())
     return disk, initrd
 
@@ -131,7 +133,7 @@ def come_back(machine, witness, lines, digests):
 
 
 def assert_next_boot_is_ordinary(machine):
-    machine.power_on()
+    machine.power_on(menu=True)
     assert wait_finding(machine).verdict == "normal"
     assert machine.wait_menu(grubcfg.TITLE)[0] == machine.chosen_entry() == grubcfg.TITLE
     assert machine.wait_guest() is Came.BOOTED
@@ -156,9 +158,7 @@ class OnCrypt:
     device = "/dev/dm-0"
 
 
-@pytest.fixture(scope="module")
-def on_crypt(disks, scratch):
-    """A machine that sleeps in an encrypted mapping."""
+def make_on_crypt(disks, scratch):
     kind = hooks.crypt()
     lines = kind.lines(disks.kernel)
     disk, initrd = make_disk(disks, kind, scratch.folder("initrd"))
@@ -166,6 +166,16 @@ def on_crypt(disks, scratch):
         text, witness = fall_asleep(machine, OnCrypt.device, lines)
         kernel = disks.save_kernel(text, initrd)
         return OnCrypt(machine.leave_asleep(witness, disk.grubenv(), text), kernel, lines)
+
+
+@pytest.fixture(scope="module")
+def on_crypt(disks, scratch):
+    """A machine that sleeps in an encrypted mapping, made once and kept, also for the other workers."""
+    with scratch.kept("on-crypt") as folder:
+        file = folder / "asleep"
+        if not file.exists():
+            file.write_bytes(pickle.dumps(make_on_crypt(disks, scratch)))
+        return pickle.loads(file.read_bytes())
 
 
 @pytest.fixture
