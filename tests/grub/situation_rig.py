@@ -170,7 +170,7 @@ class Workshop:
             self.scratch.detach(device)
 
     def make_fs(self, kind, image, size, ident):
-        with image.open("xb") as file:
+        with image.open("wb") as file:
             file.truncate(size)
         argv = FILESYSTEMS[kind]
         host.run(*argv, f"uuid={ident}" if kind == "xfs" else ident, image)
