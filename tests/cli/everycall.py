@@ -169,7 +169,7 @@ class Judge:
         status, err = result.status, result.err
         if status not in (0, 1, 2, 3, 4):
             yield f"exit status {status}: {err}"
-        if status == 2 and self.scene.good != 2:
+        if status == 2 and self.scene.good != 2 and "left alone: " not in err:
             yield f"it says that there is nothing to do: {err}"
         if status == 0 and not self.all_new(now) and not self.is_flushed(point, now):
             yield f"it says done: {err}"
