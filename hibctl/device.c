@@ -221,14 +221,6 @@ static bool is_same(const struct tag_kind *kind, const char *a, const char *b)
         return (kind->any_case ? strcasecmp(a, b) : strcmp(a, b)) == 0;
 }
 
-/* A device could not be looked at, and may carry what was not found. That a drive is empty is no such case. */
-static bool blind;
-
-static bool is_empty_drive(int error)
-{
-        return error == ENXIO || error == ENOMEDIUM || error == ENODEV || error == ENOENT;
-}
-
 /* The value that a device has if it is not ambiguous. libblkid settles on the first thing that it finds; it goes on
  * looking only to tell whether there are more, which takes time and matters only where the value is the right one. The
  * caller frees. */
@@ -237,18 +229,13 @@ static char *first_value(const char *path, const struct tag_kind *kind, const ch
         blkid_probe pr = new_probe(path, types, kind->probe);
         struct device_tags tags;
         char *value = NULL;
-        int r;
 
-        if (!pr) {
-                blind = blind || !is_empty_drive(errno);
+        if (!pr)
                 return NULL;
-        }
-        r = blkid_do_probe(pr);
-        if (r == 0) {
+        if (blkid_do_probe(pr) == 0) {
                 lookup_all(pr, &tags);
                 value = xstrdup(value_of(&tags, kind));
         }
-        blind = blind || r < 0;
         blkid_free_probe(pr);
         return value;
 }
@@ -256,10 +243,8 @@ static char *first_value(const char *path, const struct tag_kind *kind, const ch
 static bool does_carry(const char *path, const struct tag_kind *kind, const char *wanted, const char *const types[])
 {
         struct device_tags tags;
-        int r = device_get_tags(path, types, &tags);
 
-        blind = blind || r < 0;
-        return r == 0 && is_same(kind, value_of(&tags, kind), wanted);
+        return device_get_tags(path, types, &tags) == 0 && is_same(kind, value_of(&tags, kind), wanted);
 }
 
 int device_count_uuid(const char *uuid, const char *const types[])
@@ -304,8 +289,7 @@ static void look_at_all(const struct tag_kind *kind)
         size_t lines = 0;
 
         forget_seen();
-        blind = read_whole_file("/proc/partitions", 1024 * 1024, &text) < 0;
-        if (blind)
+        if (read_whole_file("/proc/partitions", 1024 * 1024, &text) < 0)
                 return;
         for (const char *c = text; *c; c++)
                 lines += *c == '\n';
@@ -364,11 +348,6 @@ static int find_by_tag(const struct tag_kind *kind, const char *value, char **pa
         free(*path);
         *path = NULL;
         return -ENOTUNIQ;
-}
-
-bool device_search_was_blind(void)
-{
-        return blind;
 }
 
 int device_find(const char *tag, char **path)
