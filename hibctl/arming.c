@@ -115,7 +115,14 @@ static int clear_one(const struct store *store, const struct mark *mark)
         char empty[MARK_WIDTH];
         int r;
 
-        store->read(&reading);
+        r = store->read(&reading);
+        if (r == EXIT_DONE && reading.status == SOURCE_UNREADABLE)
+                r = EXIT_FAILED;
+        if (r != EXIT_DONE) {
+                say_error(_("%s: it cannot be read, and may hold an older mark, which GRUB would find first"),
+                          reading.place ? reading.place : store->name);
+                return r;
+        }
         if (!arming_comes_first(&reading, mark))
                 return EXIT_DONE;
         mark_format_empty(empty);

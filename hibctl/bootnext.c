@@ -53,15 +53,25 @@ static bool parse_number(const char *text, uint16_t *number)
         return true;
 }
 
-static bool read_note(struct note *note)
+static bool parse_note(const char *text, struct note *note)
 {
-        _cleanup_free_ char *path = in_root(NOTE), *text = NULL;
-
-        if (read_whole_file(path, NOTE_MAX, &text) < 0 || strncmp(text, "set ", 4) != 0 ||
-            !parse_number(text + 4, &note->set) || strncmp(text + 9, "before ", 7) != 0)
+        if (strncmp(text, "set ", 4) != 0 || !parse_number(text + 4, &note->set) ||
+            strncmp(text + 9, "before ", 7) != 0)
                 return false;
         note->was_set = parse_number(text + 16, &note->before);
         return note->was_set || strcmp(text + 16, "-\n") == 0;
+}
+
+/* EXIT_NOTHING: there is none, or one that nobody can use. */
+static int read_note(struct note *note)
+{
+        _cleanup_free_ char *path = in_root(NOTE), *text = NULL;
+        ssize_t n = read_whole_file(path, NOTE_MAX, &text);
+
+        if (n < 0 && n != -ENOENT && n != -EFBIG)
+                return fail(_("%s: cannot read what BootNext was before: %s; it may start this system once more"), path,
+                            strerror((int)-n));
+        return n >= 0 && parse_note(text, note) ? EXIT_DONE : EXIT_NOTHING;
 }
 
 static int forget_note(void)
@@ -121,16 +131,20 @@ int bootnext_restore(void)
 {
         struct note note;
         uint16_t now;
-        int r = EXIT_NOTHING;
+        int r = read_note(&note), e;
 
-        if (!read_note(&note))
-                return EXIT_NOTHING;
+        if (r != EXIT_DONE)
+                return r;
+        r = EXIT_NOTHING;
+        e = uefi_boot_next(&now);
+        if (e < 0 && e != -ENOENT && e != -EBADMSG)
+                return fail(_("BootNext: it cannot be read: %s; it may start this system once more"), strerror(-e));
         /* Something else is there: somebody has set it since, or the firmware has used it. */
-        if (uefi_boot_next(&now) == 0 && now == note.set) {
+        if (e == 0 && now == note.set) {
                 if (note.was_set)
                         r = write_number(note.before);
                 else {
-                        int e = uefi_delete_boot_next();
+                        e = uefi_delete_boot_next();
                         r = e < 0 ? efi_explain(&boot_next, e, /* in_doubt= */ false) : EXIT_DONE;
                 }
                 if (r == EXIT_DONE)

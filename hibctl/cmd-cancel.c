@@ -178,6 +178,18 @@ static int cannot_tell(const struct reading *variable, bool others)
         return fail(_("%s: it cannot be read, and may hold a mark: %s"), variable->place, why);
 }
 
+/* R: of clearing what could be read. */
+static int check_all_seen(const struct situation *s, int r)
+{
+        for (size_t i = 0; i < N_STORES; i++)
+                if (s->sources[i].status == SOURCE_UNREADABLE && s->readings[i].place)
+                        r = cannot_tell(&s->readings[i], r == EXIT_DONE);
+        if (s->no_request)
+                r = fail(_("%s/grub.cfg: it cannot be read, so the boot bits that it names may hold a mark"),
+                         s->readings[AT_ENV].prefix);
+        return r;
+}
+
 static int cancel_mark(const struct situation *s, struct outcome *outcome)
 {
         int r, image = EXIT_NOTHING, variables;
@@ -190,8 +202,7 @@ static int cancel_mark(const struct situation *s, struct outcome *outcome)
                         return image;
         }
         r = clear(s, is_marked);
-        if (s->sources[AT_EFI].status == SOURCE_UNREADABLE)
-                r = cannot_tell(&s->readings[AT_EFI], r == EXIT_DONE);
+        r = check_all_seen(s, r);
         variables = cancel_systemd(s, image == EXIT_DONE);
         outcome->done = r == EXIT_DONE;
         if (r == EXIT_NOTHING) {

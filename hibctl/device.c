@@ -222,15 +222,6 @@ static bool is_same(const struct tag_kind *kind, const char *a, const char *b)
         return (kind->any_case ? strcasecmp(a, b) : strcmp(a, b)) == 0;
 }
 
-/* A device could not be looked at, and may carry what was not found. */
-static bool blind;
-
-/* Nothing is in the drive; or a container keeps the device from us, even from root: then it is not of this system. */
-static bool is_no_candidate(int error)
-{
-        return error == ENXIO || error == ENOMEDIUM || error == ENODEV || error == ENOENT || error == EPERM;
-}
-
 /* Formats of RAID controllers that have neither UUID nor label, by which a device could be found. Most of them are
  * looked for at the end of the device, in a third of all reads that libblkid does. */
 static const char *const nameless_types[] = {
@@ -255,20 +246,15 @@ static char *first_value(const char *path, const struct tag_kind *kind, const ch
         blkid_probe pr = new_probe(path, types, kind->probe);
         struct device_tags tags;
         char *value = NULL;
-        int r;
 
-        if (!pr) {
-                blind = blind || !is_no_candidate(errno);
+        if (!pr)
                 return NULL;
-        }
         if (!types)
                 blkid_probe_filter_superblocks_type(pr, BLKID_FLTR_NOTIN, (char **)nameless_types);
-        r = blkid_do_probe(pr);
-        if (r == 0) {
+        if (blkid_do_probe(pr) == 0) {
                 lookup_all(pr, &tags);
                 value = xstrdup(value_of(&tags, kind));
         }
-        blind = blind || r < 0;
         blkid_free_probe(pr);
         return value;
 }
@@ -276,10 +262,8 @@ static char *first_value(const char *path, const struct tag_kind *kind, const ch
 static bool does_carry(const char *path, const struct tag_kind *kind, const char *wanted, const char *const types[])
 {
         struct device_tags tags;
-        int r = device_get_tags(path, types, &tags);
 
-        blind = blind || r < 0;
-        return r == 0 && is_same(kind, value_of(&tags, kind), wanted);
+        return device_get_tags(path, types, &tags) == 0 && is_same(kind, value_of(&tags, kind), wanted);
 }
 
 /* What was seen when all devices were last looked at for a tag, and it was found. A plan's devices are looked for one
@@ -322,8 +306,7 @@ static void look_at_all(const struct tag_kind *kind)
         size_t lines = 0;
 
         forget_seen();
-        blind = read_whole_file("/proc/partitions", 1024 * 1024, &text) < 0;
-        if (blind)
+        if (read_whole_file("/proc/partitions", 1024 * 1024, &text) < 0)
                 return;
         for (const char *c = text; *c; c++)
                 lines += *c == '\n';
@@ -387,7 +370,7 @@ static bool parse_uuid(const char *text, unsigned char uuid[UUID_SIZE])
         return *text == '\0';
 }
 
-/* False only if the device has no such bytes in its head, or is no candidate at all. libblkid takes some dozen
+/* False only if the device has no such bytes in its head, or cannot be looked at by anybody. libblkid takes some dozen
  * system calls to say the same, which shows where there are hundreds of devices. */
 static bool may_carry(const char *path, const unsigned char uuid[UUID_SIZE])
 {
@@ -395,7 +378,7 @@ static bool may_carry(const char *path, const unsigned char uuid[UUID_SIZE])
         unsigned char head[HEAD_SIZE];
 
         if (fd < 0)
-                return !is_no_candidate(errno);
+                return false;
         return pread_all(fd, head, sizeof(head), 0) < 0 || memmem(head, sizeof(head), uuid, UUID_SIZE);
 }
 
@@ -456,11 +439,6 @@ static int find_by_tag(const struct tag_kind *kind, const char *value, char **pa
         free(*path);
         *path = NULL;
         return -ENOTUNIQ;
-}
-
-bool device_search_was_blind(void)
-{
-        return blind;
 }
 
 int device_find(const char *tag, char **path)

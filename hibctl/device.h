@@ -50,9 +50,6 @@ int device_get_tags(const char *path, const char *const types[], struct device_t
  * among the same devices the next time; what is not there, among all. The caller frees *PATH. */
 int device_find(const char *tag, char **path);
 
-/* Whether a device that was not found by its tag just now may be there all the same: one could not be read. */
-bool device_search_was_blind(void);
-
 /* How many block devices carry UUID as one of TYPES. */
 int device_count_uuid(const char *uuid, const char *const types[]);
 

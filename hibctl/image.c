@@ -345,10 +345,8 @@ enum image_state target_look_at_image(const struct mark *mark, struct image_head
 
         header = header ? header : &ignored;
         *header = (struct image_header){ .kind = IMAGE_NONE };
-        if (r == -ENOTUNIQ)
-                return IMAGE_NO_DEVICE;
         if (r < 0) /* without rights no device could be asked for its name */
-                return geteuid() == 0 && !device_search_was_blind() ? IMAGE_NO_DEVICE : IMAGE_NOT_READABLE;
+                return geteuid() == 0 ? IMAGE_NO_DEVICE : IMAGE_NOT_READABLE;
         if (device)
                 *device = xstrdup(path);
         r = device_read(path, mark_image_start(mark), page, mark->page_size);

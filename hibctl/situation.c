@@ -3,6 +3,7 @@
  */
 #include "config.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -103,10 +104,13 @@ static void look_at_systemd(struct situation *s)
 static void look_at_configured(struct situation *s)
 {
         const char *prefix = s->readings[AT_ENV].prefix;
+        int r;
 
         if (!prefix)
                 return;
-        if (grub_request_read(prefix, &s->request) < 0) {
+        r = grub_request_read(prefix, &s->request);
+        if (r < 0) {
+                s->no_request = r != -EBADMSG; /* which GRUB reads no better */
                 s->request = (struct grub_request){ .asks = s->request.asks };
                 s->blind = true;
                 return;

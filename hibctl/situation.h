@@ -28,6 +28,7 @@ struct situation {
         struct judgement judgement;
         bool unseen[N_SOURCES]; /* a part of the source could not be seen */
         bool blind;             /* something that decides could not be seen: the judgement may be wrong */
+        bool no_request;        /* grub.cfg is there and cannot be read: where GRUB looks for boot bits is not known */
         bool secure_boot;       /* GRUB loads no module, and looks at the environment block only, with a script */
         bool lacks_module;      /* the GRUB that starts this machine has none, and uses that script */
         bool has_module;        /* a GRUB for UEFI has its module in GRUB's folder */
