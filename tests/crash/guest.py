@@ -2,8 +2,8 @@
 # Copyright (C) 2026 The hibctl authors
 """The filesystems that a boot partition has and the host's kernel may not: FAT and exFAT.
 
-Programs write to them in a guest. GRUB and the filesystem's checker look at the states on the host, the guest's kernel at
-the same states in the guest."""
+Programs write to them in a guest. GRUB and the checker look at the states on the host, the kernel at the same states in
+the guest."""
 
 import time
 from concurrent.futures import ThreadPoolExecutor
