@@ -7,7 +7,7 @@ HIBCTL_TEST_KERNEL  folder of another unpacked kernel package; Debian's kernel f
 import pytest
 from cli import envblock, rig
 
-from . import guest, lab, trials, writers
+from . import guest, guest_system, lab, trials, writers
 
 LIMIT = 200
 # One variable more, and what comes behind it moves, some of it across the border of the sectors.
@@ -56,11 +56,11 @@ def test_power_cuts(runner, monkeypatch):
         assert defect in rows[name].wrong, rows[name]
 
 
-@pytest.mark.skipif(not guest.has_module("f2fs"), reason="the guest's kernel has no f2fs; see HIBCTL_TEST_KERNEL")
+@pytest.mark.skipif(not guest_system.has_module("f2fs"), reason="the guest's kernel has no f2fs; see HIBCTL_TEST_KERNEL")
 def test_refused_where_blocks_move(runner):
     scratch = rig.Scratch()
     try:
-        with guest.Guest(runner.tool, ["f2fs"], scratch.path) as machine:
+        with guest_system.Guest(runner.tool, ["f2fs"], scratch.path) as machine:
             system = machine.systems["f2fs"]
             for mounted in (True, False):
                 system.arrange(writers.EMPTY, mounted)
