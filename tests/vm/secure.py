@@ -21,8 +21,8 @@ _PREFIX = "/boot/efi/EFI/debian"
 
 # For a GRUB that may load nothing more: all that a grub.cfg of this project's and of 00_header asks for.
 _INSIDE = ("normal", "configfile", "minicmd", "search", "search_fs_uuid", "part_gpt", "part_msdos", "ext2", "fat", "linux",
-           "linuxefi", "loadenv", "regexp", "test", "echo", "sleep", "gzio", "all_video", "gfxterm", "font", "boot", "smbios",
-           "hibresume")
+           "linuxefi", "loadenv", "regexp", "test", "echo", "sleep", "gzio", "all_video", "gfxterm", "font", "boot",
+           "smbios", "hibresume")
 
 
 def install(disk):
