@@ -149,6 +149,7 @@ OURS = [
     Writer("setup-shifting", command("setup"), FULL, same_others, between=keeps_all),
     Writer("setup-unmounted", command("setup"), FULL, same_others, "fstab", between=keeps_all),
     Writer("setup-new-file", command("setup"), None, lambda old, new: envblock.state(new) == "none", makes_file=True),
+    Writer("env-create", command("env", "create"), NO_SLOT + b"\n", lambda old, new: not envblock.variables(new), makes_file=True),
     Writer("env-set", command("env", "set", "a=1"), EMPTY, variable_added),
     Writer("mark-plan", mark_by_plan, EMPTY, armed_from, "boot", prepare_released),
     Writer("bootbits", mark_by_plan, BLANK, bits_armed, "boot", prepare_held, store="bootbits", between=no_block_yet),

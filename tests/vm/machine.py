@@ -495,7 +495,8 @@ class BareMachine(Machine):
 
     def __init__(self, kernel, initramfs, disks, folder):
         super().__init__(None, Firmware.SEABIOS, folder, memory_mib=384)
-        self._extra = ["-kernel", kernel.image, "-initrd", initramfs, "-append", "console=ttyS0 quiet panic=-1"]
+        self._extra = ["-kernel", kernel.image, "-initrd", initramfs, "-append",
+                       f"console=ttyS0 quiet panic=-1 {grubcfg.LESS_WORK}"]
         for number, path in enumerate(disks):
             self._extra += ["-drive", f"if=none,id=fs{number},{self._drive(path)}",
                             "-device", f"virtio-blk-pci,drive=fs{number},serial={path.stem}"]
