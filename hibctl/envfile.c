@@ -38,19 +38,21 @@ static char *aligned_buffer(size_t size)
 /* Reads the whole file, of which SIZE bytes are expected, into an aligned buffer with room for round_up(SIZE). */
 static int read_block(int fd, bool direct, char *buf, size_t size)
 {
+        size_t got = 0;
         ssize_t r;
 
         /* Clean pages only; best effort. Where ext4 puts data into its journal, O_DIRECT reads the cache too. */
         posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED);
-        do
-                r = pread(fd, buf, round_up(size), 0);
-        while (r < 0 && errno == EINTR);
-        if (r < 0)
-                return -errno;
+        do {
+                r = pread(fd, buf + got, round_up(size) - got, (off_t)got);
+                if (r < 0 && errno != EINTR)
+                        return -errno;
+                got += r > 0 ? (size_t)r : 0;
+        } while (r < 0 || (r > 0 && got < size));
         /* A direct read leaves a stale copy in the cache, for other programs to find and write back. */
         if (direct)
                 posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED);
-        return (size_t)r >= size ? 0 : -ESTALE;
+        return got >= size ? 0 : -ESTALE;
 }
 
 /* Reads the bytes again, past the page cache; BUF has block.size bytes. 0 or a negative errno. */

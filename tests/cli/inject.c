@@ -248,7 +248,8 @@ static void enter(struct process *p)
         case SHORT:
                 p->shortened = true;
                 p->count_before = r.rdx;
-                r.rdx = (unsigned long long)wish.value;
+                if ((unsigned long long)wish.value < r.rdx) /* never more than there is room for */
+                        r.rdx = (unsigned long long)wish.value;
                 put(p->pid, &r);
                 break;
         case LIST:
