@@ -116,7 +116,7 @@ def expected(situation):
     unfit = situation.kernels in ("kernel gone", "initrd gone", "kernel is a folder", "other fs, twice", "fs gone")
     if seen and here and situation.state in ("armed", "taken") and (fit or unfit):
         return "normal" if unfit else {"armed": "resume", "taken": "offer"}[situation.state]
-    if not here and situation.configured != "orphan" and situation.store in ("none", "env", "bits", "efi"):
+    if not here and situation.configured not in ("orphan", "other name") and situation.store in ("none", "env", "bits", "efi"):
         return "normal" if situation.verify == "header" else None
     return None
 
