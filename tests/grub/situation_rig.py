@@ -309,8 +309,8 @@ class Seen:
     text: str
 
     def __str__(self):
-        return (f"{self.verdict}, {self.reason}, by {self.path}; resuming {'offered' if self.offered else 'not offered'}; "
-                f"started: {self.started}")
+        offered = "offered" if self.offered else "not offered"
+        return f"{self.verdict}, {self.reason}, by {self.path}; resuming {offered}; started: {self.started}"
 
 
 class Machine:
