@@ -185,15 +185,24 @@ def sweep():
                 _remove(leftover)
             finally:
                 os.close(folder)
+    for name, file in _loops():
+        if _PREFIX in file and file.endswith("(deleted)"):
+            run("losetup", "--detach", name, check=False)
+
+
+def _loops():
+    """Name and file of each loop device. The path is another one in the mount namespace of whoever has made it."""
+    for line in run("losetup", "--list", "--noheadings", "--output", "NAME,BACK-FILE").stdout.decode().splitlines():
+        name, _, file = line.strip().partition(" ")
+        yield name, file.strip()
 
 
 def _remove(folder):
     for mount in reversed([mount for mount in mount_points() if mount.startswith(f"{folder}/")]):
         run("fsfreeze", "-u", mount, check=False)
         run("umount", mount, check=False)
-    for line in run("losetup", "--list", "--noheadings", "--output", "NAME,BACK-FILE").stdout.decode().splitlines():
-        name, _, file = line.strip().partition(" ")
-        if file.strip().startswith(f"{folder}/"):
+    for name, file in _loops():
+        if file.startswith(f"{folder}/"):
             run("losetup", "--detach", name, check=False)
     shutil.rmtree(folder, ignore_errors=True)
 
