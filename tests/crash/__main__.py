@@ -53,10 +53,11 @@ def main():
     parser.add_argument("--only", metavar="TEXT", default="", help="only trials with this text in their name, or 'guest'")
     parser.add_argument("--json", metavar="FILE", type=Path, help="write the numbers to FILE as well")
     parser.add_argument("--keep", metavar="FOLDER", type=Path, help="keep a disk of each kind in which something was wrong")
+    parser.add_argument("--brief", action="store_true", help="only sums in the table at the end")
     parser.add_argument("--report", metavar="FOLDER", type=Path, help="only show what tests have left in FOLDER")
     options = parser.parse_args()
     if options.report:
-        print(table.show(trials.load_rows(options.report)))
+        print(table.show(trials.load_rows(options.report), brief=options.brief))
         return 0
     if os.geteuid() != 0:
         parser.error("loop devices and mounts need root")
@@ -71,7 +72,7 @@ def main():
             rows += new
             _show_progress(f"{done} of {len(chosen)} trials, {sum(row.states for row in rows)} states: {new[-1].name}",
                            done == len(chosen))
-    print(table.show(rows, time.monotonic() - began))
+    print(table.show(rows, time.monotonic() - began, options.brief))
     if options.json:
         options.json.write_text(json.dumps([asdict(row) for row in rows], indent=1) + "\n")
     return any(row.ours and row.wrong for row in rows)

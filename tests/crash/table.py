@@ -27,18 +27,35 @@ def _cells(row):
             _wrong(row.linux), row.damaged, row.torn)
 
 
-def _sum(name, rows):
+def _sum(kind, program, rows):
     cells = [_cells(row) for row in rows]
-    return (name, "", "", "", *(sum(column) for column in list(zip(*cells))[4:]))
+    return (kind, program, "", "", *(sum(column) for column in list(zip(*cells))[4:]))
 
 
-def show(rows, seconds=None):
-    rows = sorted(rows, key=lambda row: (not row.ours, row.kind, row.busy, row.writer))
-    lines = [_HEAD]
+def _each(rows):
     for ours, name in ((True, "hibctl, all"), (False, "others, all")):
         chosen = [row for row in rows if row.ours is ours]
         if chosen:
-            lines += [*map(_cells, chosen), _sum(name, chosen)]
+            yield from map(_cells, chosen)
+            yield _sum(name, "", chosen)
+
+
+def _summed_up(rows):
+    """By filesystem for what is ours, by program and filesystem for the others."""
+    groups = {}
+    for row in rows:
+        groups.setdefault((not row.ours, row.kind, "hibctl" if row.ours else row.writer), []).append(row)
+    for (_, kind, program), chosen in sorted(groups.items()):
+        yield _sum(kind, program, chosen)
+    for ours, name in ((True, "hibctl, all"), (False, "others, all")):
+        if chosen := [row for row in rows if row.ours is ours]:
+            yield _sum(name, "", chosen)
+
+
+def show(rows, seconds=None, brief=False):
+    """BRIEF: not each trial, but their sums."""
+    rows = sorted(rows, key=lambda row: (not row.ours, row.kind, row.busy, row.writer))
+    lines = [_HEAD, *(_summed_up(rows) if brief else _each(rows))]
     text = [[str(cell) if cell or cell == "" or i in (4, 9) else "-" for i, cell in enumerate(line)] for line in lines]
     widths = [max(map(len, column)) for column in zip(*text)]
     out = ["  ".join(cell.ljust(width) if i < 2 else cell.rjust(width)

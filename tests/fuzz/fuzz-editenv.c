@@ -149,6 +149,13 @@ bool is_frozen(int fd)
         return false;
 }
 
+/* The files are in memory. */
+int write_out_filesystem(int fd)
+{
+        (void)fd;
+        return 0;
+}
+
 int take_lock(void)
 {
         return EXIT_DONE;
@@ -294,10 +301,11 @@ static void run_step(const struct step *step)
         char *out[2];
         size_t len[2];
         int status[2];
+        bool missing = access(paths[0], F_OK) != 0;
 
         if (is_left_out(step))
                 return;
-        if (!makes && access(paths[0], F_OK) != 0) {
+        if (!makes && missing) {
                 check_missing(step);
                 return;
         }
@@ -307,6 +315,10 @@ static void run_step(const struct step *step)
         REQUIRE(len[0] == len[1] && memcmp(out[0], out[1], len[0]) == 0);
         free(out[0]);
         free(out[1]);
+        if (missing && status[0] != 0) { /* (12) */
+                REQUIRE(access(paths[1], F_OK) != 0);
+                unlink(paths[0]);
+        }
         check_files();
 }
 
