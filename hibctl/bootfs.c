@@ -411,10 +411,26 @@ static bool folders_are_new(const struct bootfs *fs, const char *path)
         return false;
 }
 
-static int look_on_device(struct bootfs *fs, const struct envfile *f)
+static int find_place(struct bootfs *fs, const struct envfile *f)
 {
         fs->n_extents = file_extents(f->fd, f->block.size, fs->extents, ENV_EXTENTS_MAX);
-        return fs->n_extents < 0 ? fs->n_extents : compare_on_device(fs, f->buf, f->block.size);
+        return fs->n_extents < 0 ? fs->n_extents : 0;
+}
+
+/* Before anything is written: bytes that have no place of their own on the device GRUB cannot overwrite. They may be so
+ * new that they have none yet. */
+static int check_place(struct bootfs *fs, const struct envfile *f)
+{
+        int r = find_place(fs, f);
+
+        return r == -ENOTSUP && fsync(f->fd) == 0 ? find_place(fs, f) : r;
+}
+
+static int look_on_device(struct bootfs *fs, const struct envfile *f)
+{
+        int r = find_place(fs, f);
+
+        return r < 0 ? r : compare_on_device(fs, f->buf, f->block.size);
 }
 
 /* Brings everything to where GRUB reads it, and holds it there until freeze_end where that takes a freeze. */
@@ -458,7 +474,9 @@ int bootfs_overwrite(struct bootfs *fs, struct envfile *f, const char *new_bytes
         _cleanup_free_ char *before = copy_bytes(f->buf, f->block.size);
         int r, undone;
 
-        r = envfile_overwrite(f, new_bytes);
+        r = check_place(fs, f);
+        if (r == 0)
+                r = envfile_overwrite(f, new_bytes);
         if (r < 0)
                 return r == -ESTALE ? -EAGAIN : r;
         r = bootfs_confirm(fs, f);
