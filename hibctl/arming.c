@@ -109,43 +109,62 @@ bool arming_comes_first(const struct reading *reading, const struct mark *mark)
 }
 
 /* With the store open. */
-static int clear_one(const struct store *store, const struct mark *mark)
+static int look_for_one(const struct store *store, const struct mark *mark, bool *found)
 {
         _cleanup_reading_ struct reading reading = { 0 };
-        char empty[MARK_WIDTH];
-        int r;
+        int r = store->read(&reading);
 
-        r = store->read(&reading);
         if (r == EXIT_DONE && reading.status == SOURCE_UNREADABLE)
                 r = EXIT_FAILED;
-        if (r != EXIT_DONE) {
+        if (r != EXIT_DONE)
                 say_error(_("%s: it cannot be read, and may hold an older mark, which GRUB would find first"),
                           reading.place ? reading.place : store->name);
-                return r;
-        }
-        if (!arming_comes_first(&reading, mark))
-                return EXIT_DONE;
-        mark_format_empty(empty);
-        r = store->write(empty);
-        if (r == EXIT_DONE)
-                say_step(_("%s: cleared an older mark, which GRUB would have found first"), reading.place);
-        else
-                say_error(_("%s: an older mark there, which GRUB would find first, could not be cleared; 'hibctl "
-                            "cancel' does that when it can be written to"),
-                          reading.place);
+        *found = r == EXIT_DONE && arming_comes_first(&reading, mark);
         return r;
 }
 
-int arming_clear_older(const struct store *store, const struct mark *mark, bool env_is_open)
+int arming_look_for_older(const struct store *store, const struct mark *mark, bool env_is_open, struct older *older)
 {
         struct whereabouts where = { .area = mark };
         int r = EXIT_DONE;
 
+        *older = (struct older){ 0 };
         if (store != &store_env && env_is_open)
-                r = clear_one(&store_env, mark);
+                r = look_for_one(&store_env, mark, &older->env);
         if (r == EXIT_DONE && store == &store_efi) {
+                store_bootbits.open(&where, /* for_writing= */ false);
+                r = look_for_one(&store_bootbits, mark, &older->bootbits);
+                store_bootbits.close();
+        }
+        return r;
+}
+
+/* With the store open. */
+static int clear_one(const struct store *store)
+{
+        char empty[MARK_WIDTH];
+        int r;
+
+        mark_format_empty(empty);
+        r = store->write(empty);
+        if (r == EXIT_DONE)
+                say_step(_("cleared an older mark in the store '%s', which GRUB would have found first"), store->name);
+        else
+                say_error(
+                        _("an older mark in the store '%s', which GRUB would find first, could not be cleared; 'hibctl "
+                          "cancel' does that when it can be written to"),
+                        store->name);
+        return r;
+}
+
+int arming_clear_older(const struct older *older, const struct mark *mark)
+{
+        struct whereabouts where = { .area = mark };
+        int r = older->env ? clear_one(&store_env) : EXIT_DONE;
+
+        if (r == EXIT_DONE && older->bootbits) {
                 store_bootbits.open(&where, /* for_writing= */ true);
-                r = clear_one(&store_bootbits, mark);
+                r = clear_one(&store_bootbits);
                 store_bootbits.close();
         }
         return r;

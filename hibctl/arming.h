@@ -41,9 +41,17 @@ bool arming_holds_other(const struct reading *reading, const struct mark *mark);
 /* Whether READING holds an older mark for the area of MARK: if GRUB looks there first, it counts. Says nothing. */
 bool arming_comes_first(const struct reading *reading, const struct mark *mark);
 
-/* With MARK written to STORE: clears older marks for the same area where GRUB would look first. The environment block
- * only if store_env is open. */
-int arming_clear_older(const struct store *store, const struct mark *mark, bool env_is_open);
+/* Older marks for the same area, in stores where GRUB would look first. */
+struct older {
+        bool env, bootbits;
+};
+
+/* Looks for them before MARK is written to STORE; fails if one of these stores cannot be read. The environment block is
+ * looked at only if store_env is open. */
+int arming_look_for_older(const struct store *store, const struct mark *mark, bool env_is_open, struct older *older);
+
+/* Clears them, with MARK written. store_env is open as it was. */
+int arming_clear_older(const struct older *older, const struct mark *mark);
 
 /* Refuses if grub.cfg in the folder PREFIX does not look for a mark: it would do nothing. */
 int arming_check_grub(const char *prefix, struct grub_request *asked);

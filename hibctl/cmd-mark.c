@@ -139,42 +139,51 @@ static int put(const struct request *request, const struct store *store, const s
         return request->dry_run ? explain_store(store, reading) : write_mark(store, text);
 }
 
-/* Opens the store for this one mark. */
+/* Opens the store for this one mark. BEFORE gets the mark that was there, or an empty one. */
 static int put_in(const struct request *request, const struct store *store, const struct whereabouts *where,
-                  const struct mark *mark, const char text[MARK_WIDTH])
+                  const struct mark *mark, const char text[MARK_WIDTH], char before[MARK_WIDTH])
 {
         int r = store->open(where, /* for_writing= */ !request->dry_run), closed;
         _cleanup_reading_ struct reading reading = { 0 };
 
         if (r == EXIT_DONE)
                 r = store->read(&reading);
+        if (r != EXIT_DONE || reading.status != SOURCE_VALID || mark_format(&reading.mark, before, NULL) != MARK_OK)
+                mark_format_empty(before);
         if (r == EXIT_DONE)
                 r = put(request, store, &reading, mark, text);
         closed = store->close();
         return r == EXIT_DONE ? closed : r;
 }
 
-/* The mark is in STORE, but another one would be found before it: then there is none. */
-static int take_back(const struct store *store, const struct whereabouts *where, int result)
+/* The mark is in STORE, but another one would be found before it: what was there BEFORE comes back. */
+static int take_back(const struct store *store, const struct whereabouts *where, const char before[MARK_WIDTH],
+                     int result)
 {
-        char empty[MARK_WIDTH];
         int r = store->open(where, /* for_writing= */ true), closed;
 
-        mark_format_empty(empty);
         if (r == EXIT_DONE)
-                r = store->write(empty);
+                r = store->write(before);
         closed = store->close();
         if (r != EXIT_DONE || closed != EXIT_DONE)
                 say_error(_("the new mark may be in the store '%s' still; 'hibctl cancel' clears it"), store->name);
         return result;
 }
 
-static int clear_older(const struct request *request, const struct store *store, const struct whereabouts *where,
-                       const struct mark *mark, bool env_is_open)
+/* Writes the mark to a store, and sees to it that GRUB finds no older one first. */
+static int put_foremost(const struct request *request, const struct store *store, const struct whereabouts *where,
+                        const struct mark *mark, const char text[MARK_WIDTH], bool env_is_open)
 {
-        int r = request->dry_run ? EXIT_DONE : arming_clear_older(store, mark, env_is_open);
+        struct older older = { 0 };
+        char before[MARK_WIDTH];
+        int r = request->dry_run ? EXIT_DONE : arming_look_for_older(store, mark, env_is_open, &older);
 
-        return r == EXIT_DONE ? r : take_back(store, where, r);
+        if (r == EXIT_DONE)
+                r = put_in(request, store, where, mark, text, before);
+        if (r != EXIT_DONE || request->dry_run)
+                return r;
+        r = arming_clear_older(&older, mark);
+        return r == EXIT_DONE ? r : take_back(store, where, before, r);
 }
 
 /* ---- in the running system ---- */
@@ -194,14 +203,12 @@ static int put_here(struct here *here, const struct store *store)
 {
         const struct mark *mark = &here->outcome->mark;
         struct whereabouts where = { .area = mark };
-        int r;
 
         here->outcome->store = store;
         if (store == &store_env)
                 return here->env_result == EXIT_DONE ? put(here->request, store, &here->env, mark, here->text)
                                                      : here->env_result;
-        r = put_in(here->request, store, &where, mark, here->text);
-        return r == EXIT_DONE ? clear_older(here->request, store, &where, mark, /* env_is_open= */ true) : r;
+        return put_foremost(here->request, store, &where, mark, here->text, /* env_is_open= */ true);
 }
 
 /* --store: says more exactly than the choice what is missing. */
@@ -331,9 +338,7 @@ static int put_by_plan(const struct request *request, const struct store *store,
         int r;
 
         outcome->store = store;
-        r = put_in(request, store, &where, &plan->mark, plan->text);
-        if (r == EXIT_DONE)
-                r = clear_older(request, store, &where, &plan->mark, /* env_is_open= */ false);
+        r = put_foremost(request, store, &where, &plan->mark, plan->text, /* env_is_open= */ false);
         consider(outcome, store, r == EXIT_DONE,
                  r == EXIT_DONE ? _("it takes the mark") : _("it did not take the mark"));
         return r;

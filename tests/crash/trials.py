@@ -130,6 +130,9 @@ def enter_namespace():
     if ctypes.CDLL(None, use_errno=True).unshare(clone_newns) != 0:
         raise OSError(ctypes.get_errno(), "unshare")
     rig.run("mount", "--make-rprivate", "/")
+    for folder in reversed(rig.mount_points()):  # and ours holds no copies of others' either
+        if "/hibctl-" in folder:
+            rig.run("umount", folder, check=False)
     rig.run("mount", "-t", "tmpfs", "none", "/run")  # nor is anybody waited for who has the tool's lock
 
 
