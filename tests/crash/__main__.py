@@ -66,16 +66,21 @@ def main():
     chosen = _choose(options.full, options.only)
     if not chosen:
         parser.error(f"no trial has '{options.only}' in its name")
-    began, rows = time.monotonic(), []
+    began, rows, ended_early = time.monotonic(), [], False
     with multiprocessing.Pool(os.cpu_count(), _start, (options.keep, options.full), maxtasksperchild=1) as pool:
-        for done, new in enumerate(pool.imap_unordered(_run, chosen), 1):
-            rows += new
-            _show_progress(f"{done} of {len(chosen)} trials, {sum(row.states for row in rows)} states: {new[-1].name}",
-                           done == len(chosen))
-    print(table.show(rows, time.monotonic() - began, options.brief))
+        try:
+            for done, new in enumerate(pool.imap_unordered(_run, chosen), 1):
+                rows += new
+                _show_progress(f"{done} of {len(chosen)} trials, {sum(row.states for row in rows)} states: {new[-1].name}",
+                               done == len(chosen))
+        except KeyboardInterrupt:
+            print("\nended early", file=sys.stderr)
+            ended_early = True
+    if rows:
+        print(table.show(rows, time.monotonic() - began, options.brief))
     if options.json:
         options.json.write_text(json.dumps([asdict(row) for row in rows], indent=1) + "\n")
-    return any(row.ours and row.wrong for row in rows)
+    return ended_early or any(row.ours and row.wrong for row in rows)
 
 
 if __name__ == "__main__":

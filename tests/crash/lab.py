@@ -148,7 +148,7 @@ class Session:
 # ---- judging ----
 
 
-def judge(program, folder, cell, recorded, limit, seed=1):
+def judge(program, folder, cell, recorded, limit):
     began = time.monotonic()
     with recorded.base.open("rb") as file:
 
@@ -157,7 +157,7 @@ def judge(program, folder, cell, recorded, limit, seed=1):
             return file.read(SECTOR)
 
         all_states, versions = states.crash_states(recorded.writes, recorded.done, base, limit,
-                                                   kinds.superblock(recorded.kernel[0]) if recorded.kernel else (), seed)
+                                                   kinds.superblock(recorded.kernel[0]) if recorded.kernel else ())
     said, complaint = judging.judge(program, folder, recorded.base, all_states, versions, recorded.grub_file, recorded.kernel)
     tally = judging.Tally()
     for number, (state, words) in enumerate(zip(all_states, said, strict=True)):
@@ -165,12 +165,12 @@ def judge(program, folder, cell, recorded, limit, seed=1):
     return Outcome(cell, recorded, all_states, versions, tally, complaint, time.monotonic() - began)
 
 
-def run_cell(tool, program, cell, limit, seed=1, look=lambda outcome: None):
+def run_cell(tool, program, cell, limit, look=lambda outcome: None):
     """LOOK(outcome) is called while the disks are still there."""
     scratch = RecordingScratch()
     try:
         recorded = Session(scratch, tool, cell).record()
-        outcome = judge(program, scratch.path, cell, recorded, limit, seed)
+        outcome = judge(program, scratch.path, cell, recorded, limit)
         look(outcome)
         return outcome
     finally:
