@@ -113,36 +113,48 @@ class Session:
                 rig.unmount(folder)
         machine.fs.wait_until_unused(30)
 
-    def record(self):
-        base, begin = self._quiesce()
-        old, writer = self.read(), self.writer
-        assert writer.old in (None, old)
+    def _work(self):
+        """Returns where the log was when the program ended."""
         other = self.scratch.recorders[self.other]
         other_begin = other.position()
         busy = Busy(self.machine.root) if self.cell.busy else None
         try:
-            writer.run(self.machine)
+            self.writer.run(self.machine)
             end = self.recorder.position()
         finally:
             if busy:
                 busy.stop()
-        if writer.store == "bootbits":
+        if self.writer.store == "bootbits":
             assert not other.writes(other_begin, other.position()), "the boot filesystem was written to"
-        self._write_back()
+        return end
+
+    def _what_is_there(self, old):
+        """What should be in the block in the end, after checking what is."""
         new = self.read()
-        assert writer.expected(old, new), f"{self.cell.name}: this is not what it should do: {new!r}"
-        if writer.intended:
-            new = writer.intended(old)
+        assert self.writer.expected(old, new), f"{self.cell.name}: this is not what it should do: {new!r}"
+        return self.writer.intended(old) if self.writer.intended else new
+
+    def record(self):
+        base, begin = self._quiesce()
+        old = self.read()
+        assert self.writer.old in (None, old)
+        end = self._work()
+        self._write_back()
+        new = self._what_is_there(old)
         self.scratch.detach_all()
-        writes = self.recorder.writes(begin)
-        done = len(self.recorder.writes(begin, end))
+        writes, done = self.recorder.writes(begin), len(self.recorder.writes(begin, end))
         assert writes, "nothing was written"
-        if writer.store == "bootbits":
-            return Recorded(base, writes, done, old, new, "(loop0)0+2", None, writer.between)
+        return Recorded(base, writes, done, old, new, *self._judged_by(writes), self.writer.between)
+
+    def _judged_by(self, writes):
+        """What GRUB is asked for; and the kernel, if it is."""
+        if self.writer.store == "bootbits":
+            assert all(write.sector * SECTOR + len(write.data) <= envblock.SIZE for write in writes), "beyond the boot bits"
+            return "(loop0)0+2", None
         path = f"{self.machine.prefix}/grubenv"
-        makes_files = writer.makes_file or self.cell.busy
+        makes_files = self.writer.makes_file or self.cell.busy
         kernel = None if makes_files and self.cell.kind in kinds.NO_JOURNAL else (self.machine.fs.type, path)
-        return Recorded(base, writes, done, old, new, f"(loop0){path}", kernel, writer.between)
+        return f"(loop0){path}", kernel
 
 
 # ---- judging ----
