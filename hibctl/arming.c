@@ -117,7 +117,8 @@ static int look_for_one(const struct store *store, const struct mark *mark, bool
         if (r == EXIT_DONE && reading.status == SOURCE_UNREADABLE)
                 r = EXIT_FAILED;
         if (r != EXIT_DONE)
-                say_error(_("%s: it cannot be read, and may hold an older mark, which GRUB would find first"),
+                say_error(_("%s: it cannot be read, and may hold an older mark, which GRUB would find first; allow "
+                            "another store (--store), or mend it"),
                           reading.place ? reading.place : store->name);
         *found = r == EXIT_DONE && arming_comes_first(&reading, mark);
         return r;
@@ -160,14 +161,15 @@ static int clear_one(const struct store *store)
 int arming_clear_older(const struct older *older, const struct mark *mark)
 {
         struct whereabouts where = { .area = mark };
-        int r = older->env ? clear_one(&store_env) : EXIT_DONE;
+        int r = EXIT_DONE;
 
-        if (r == EXIT_DONE && older->bootbits) {
+        /* First what may be in use, and then refuses. */
+        if (older->bootbits) {
                 store_bootbits.open(&where, /* for_writing= */ true);
                 r = clear_one(&store_bootbits);
                 store_bootbits.close();
         }
-        return r;
+        return r == EXIT_DONE && older->env ? clear_one(&store_env) : r;
 }
 
 /* ---- GRUB ---- */

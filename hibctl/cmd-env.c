@@ -87,7 +87,8 @@ static bool can_prove(const struct work *w)
         return fd >= 0;
 }
 
-static int finish(struct work *w, const char *new_bytes)
+/* 0 or a negative errno. */
+static int overwrite(struct work *w, const char *new_bytes)
 {
         int e;
 
@@ -99,6 +100,13 @@ static int finish(struct work *w, const char *new_bytes)
                         say_step(_("%s: written and flushed; the device was not asked what GRUB would read"),
                                  w->f.path);
         }
+        return e;
+}
+
+static int finish(struct work *w, const char *new_bytes)
+{
+        int e = overwrite(w, new_bytes);
+
         if (e < 0)
                 return envfile_explain(w->f.path, e);
         envfile_close(&w->f);
@@ -235,28 +243,41 @@ static int cmd_unset(struct work *w, int argc, char *argv[])
         return finish(w, bytes);
 }
 
-/* A block of the usual size is overwritten where it is, as everything else; another one is replaced. */
+/* A file of another size, or one whose bytes have no place of their own, gives way to a new one. */
+static int replace(struct work *w, const char bytes[ENVBLK_DEFAULT_SIZE])
+{
+        _cleanup_free_ char *path = xstrdup(w->f.path);
+        int r, e = envfile_make(path, bytes, ENVBLK_DEFAULT_SIZE, 0644, /* for_grub= */ true);
+
+        if (e < 0)
+                return envfile_explain(path, e);
+        envfile_close(&w->f);
+        r = envfile_open(&w->f, path, /* for_writing= */ true);
+        if (r == EXIT_DONE)
+                r = finish(w, bytes);
+        if (r != EXIT_DONE)
+                say_error(_("%s: the old block is gone, and GRUB may find the new one; try again"), path);
+        return r;
+}
+
+/* A block of the usual size is overwritten where it is, as everything else. */
 static int cmd_create(struct work *w, int argc, char *argv[])
 {
         char bytes[ENVBLK_DEFAULT_SIZE];
+        int e = -ENOTSUP;
 
         (void)argv;
         if (argc > 0)
                 return usage_error(_("create takes no variables; set them afterwards"));
         envblk_create(bytes, sizeof(bytes));
         if (w->f.block.size == sizeof(bytes))
-                return finish(w, bytes);
-        _cleanup_free_ char *path = xstrdup(w->f.path);
-        int e = envfile_make(path, bytes, sizeof(bytes), 0644, /* for_grub= */ true);
+                e = overwrite(w, bytes);
+        if (e == -ENOTSUP)
+                return replace(w, bytes);
         if (e < 0)
-                return envfile_explain(path, e);
+                return envfile_explain(w->f.path, e);
         envfile_close(&w->f);
-        int r = envfile_open(&w->f, path, /* for_writing= */ true);
-        if (r == EXIT_DONE)
-                r = finish(w, bytes);
-        if (r != EXIT_DONE)
-                say_error(_("%s: the old block is gone, and GRUB may find the new one; try again"), path);
-        return r;
+        return bootfs_detach(&w->fs);
 }
 
 /* ---- verify ---- */

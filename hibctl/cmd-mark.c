@@ -156,7 +156,7 @@ static int put_in(const struct request *request, const struct store *store, cons
         return r == EXIT_DONE ? closed : r;
 }
 
-/* The mark is in STORE, but another one would be found before it: what was there BEFORE comes back. */
+/* The mark is in STORE, but another one would be found before it: the mark that was there BEFORE comes back. */
 static int take_back(const struct store *store, const struct whereabouts *where, const char before[MARK_WIDTH],
                      int result)
 {
@@ -176,7 +176,7 @@ static int put_foremost(const struct request *request, const struct store *store
 {
         struct older older = { 0 };
         char before[MARK_WIDTH];
-        int r = request->dry_run ? EXIT_DONE : arming_look_for_older(store, mark, env_is_open, &older);
+        int r = arming_look_for_older(store, mark, env_is_open, &older);
 
         if (r == EXIT_DONE)
                 r = put_in(request, store, where, mark, text, before);
@@ -487,7 +487,7 @@ static int run(int argc, char *argv[])
 const struct command command_mark = {
         .name = "mark",
         .arguments =
-                "[--dry-run] [--plan=FILE | --image=DEVICE [--offset=PAGES]] [--kernel=FILE] [--initrd=FILE|none]]\n"
+                "[--dry-run] [--plan=FILE | --image=DEVICE [--offset=PAGES]] [--kernel=FILE] [--initrd=FILE|none]\n"
                 "       [--store=STORE] [--boot-next]",
         .summary = N_("arm: the next power-on resumes from the image, once"),
         .options = N_("      --image=DEVICE  device, tag (UUID=...) or swap file that holds the image;\n"

@@ -287,7 +287,7 @@ static void forget_seen(void)
         memset(&seen, 0, sizeof(seen));
 }
 
-/* One that is known to be the only one that can carry VALUE. */
+/* One that is known to be the only one that carries VALUE, among those of the types that were asked for. */
 static void remember(const struct tag_kind *kind, const char *node, const char *value)
 {
         if (seen.kind != kind)

@@ -352,6 +352,11 @@ static int make_nameless(const char *folder, const char *path, const struct new_
         return r;
 }
 
+static void may_be_replaced(const char *path)
+{
+        say_error(_("%s: it may have been replaced by a new file already"), path);
+}
+
 /* Gives the file at TEMPORARY, which is whole, the name PATH. The names change places, so that the old file keeps its
  * blocks until GRUB can no longer find it: a rename would free them before its own new entry is on disk. */
 static int exchange(const char *temporary, const char *path, int fd)
@@ -359,13 +364,19 @@ static int exchange(const char *temporary, const char *path, int fd)
         int r;
 
         if (renameat2(AT_FDCWD, temporary, AT_FDCWD, path, RENAME_EXCHANGE) < 0) {
-                if (errno != ENOENT && errno != EINVAL && errno != ENOSYS)
-                        return -errno;
-                return rename(temporary, path) < 0 ? -errno : 0; /* no old file, or a filesystem that cannot do it */
+                /* No old file, or a filesystem that cannot do it? */
+                bool simply = errno == ENOENT || errno == EINVAL || errno == ENOSYS;
+                r = simply && rename(temporary, path) == 0 ? 0 : -errno;
+                if (r < 0)
+                        unlink(temporary);
+                return r;
         }
         r = write_out_filesystem(fd);
         if (r < 0 && renameat2(AT_FDCWD, temporary, AT_FDCWD, path, RENAME_EXCHANGE) < 0)
-                say_error(_("%s: it may have been replaced by a new file already"), path);
+                may_be_replaced(path);
+        /* What GRUB may find under either name keeps its blocks. */
+        if (r < 0 && write_out_filesystem(fd) < 0)
+                return r;
         if (unlink(temporary) < 0)
                 say_error(_("%s: cannot remove it: %m; nobody needs it"), temporary);
         return r;
@@ -383,15 +394,21 @@ static int make_and_rename(const char *path, const struct new_file *file)
         if (fd < 0)
                 return -errno;
         r = write_whole(fd, file);
-        if (r == 0 && file->for_grub)
-                r = exchange(temporary, path, fd);
-        else if (r == 0 && rename(temporary, path) < 0)
-                r = -errno;
-        /* On FAT the new name leads to an empty file until the inode is written, too. */
-        if (r == 0 && fsync(fd) < 0)
-                r = -errno;
-        if (r < 0)
+        if (r < 0) {
                 unlink(temporary);
+                return r;
+        }
+        if (file->for_grub)
+                r = exchange(temporary, path, fd);
+        else if (rename(temporary, path) < 0) {
+                r = -errno;
+                unlink(temporary);
+        }
+        /* On FAT the new name leads to an empty file until the inode is written, too. */
+        if (r == 0 && fsync(fd) < 0) {
+                r = -errno;
+                may_be_replaced(path);
+        }
         return r;
 }
 
@@ -400,22 +417,22 @@ static int make(const char *path, const struct new_file *file)
         _cleanup_free_ char *copy = xstrdup(path);
         const char *folder = dirname(copy);
         _cleanup_close_ int fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-        bool replaced;
+        struct stat st;
         int r;
 
         if (fd < 0)
                 return -errno;
         if (is_frozen(fd))
                 return -EBUSY;
-        r = make_nameless(folder, path, file);
-        replaced = r == -EOPNOTSUPP || r == -EEXIST;
-        if (replaced)
+        bool replaces = lstat(path, &st) == 0;
+        r = replaces ? -EEXIST : make_nameless(folder, path, file);
+        if (r == -EOPNOTSUPP || r == -EEXIST)
                 r = make_and_rename(path, file);
         if (r < 0 || fsync(fd) == 0)
                 return r;
         r = -errno;
-        if (replaced || unlink(path) < 0)
-                say_error(_("%s: it may have been replaced by a new file already"), path);
+        if (replaces || unlink(path) < 0)
+                may_be_replaced(path);
         return r;
 }
 

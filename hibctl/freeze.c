@@ -22,6 +22,7 @@
 #endif
 
 #define FROZEN_AFTER_MS 2000
+#define AGAIN_MS 500
 
 int write_out_journal(int fd)
 {
@@ -91,20 +92,21 @@ enum { GUARD_IDLE = 0, GUARD_THAWED = 1 };
 static _Noreturn void guard(int fd, int from_parent)
 {
         struct pollfd p = { .fd = from_parent, .events = POLLIN };
+        int r, limit = FREEZE_LIMIT_MS;
         sigset_t all;
         char byte;
-        int r;
 
         sigfillset(&all);
         sigprocmask(SIG_SETMASK, &all, NULL);
         setsid();
         keep_only(fd, from_parent);
-        do
-                r = poll(&p, 1, FREEZE_LIMIT_MS);
-        while (r < 0 && errno == EINTR);
-        if (r > 0 && read(from_parent, &byte, 1) == 1)
-                _exit(GUARD_IDLE);
-        ioctl(fd, FITHAW, 0);
+        do {
+                while ((r = poll(&p, 1, limit)) < 0 && errno == EINTR)
+                        ;
+                if (r > 0 && read(from_parent, &byte, 1) == 1)
+                        _exit(GUARD_IDLE);
+                limit = AGAIN_MS; /* it is not frozen yet: the parent still waits for somebody's write to end */
+        } while (ioctl(fd, FITHAW, 0) < 0 && r == 0);
         _exit(GUARD_THAWED);
 }
 
@@ -192,6 +194,7 @@ int write_out_filesystem(int fd)
                 r = freeze_begin(&freeze, fd);
         if (r == 0)
                 return freeze_end(&freeze);
-        /* ENODEV: ext4 without a journal */
-        return r != -EOPNOTSUPP && r != -ENODEV ? r : sync_filesystem(fd);
+        /* ENODEV: ext4 without a journal. EPERM: who may not ask for more, as with a file of one's own, gets the rest.
+         */
+        return r != -EOPNOTSUPP && r != -ENODEV && r != -EPERM ? r : sync_filesystem(fd);
 }

@@ -135,8 +135,9 @@ static bool script_differs(const struct situation *s)
         env.verify = MARK_VERIFY_HINT;
         env.image = IMAGE_NOT_LOOKED;
         verdict_judge(&env, 1, &j);
-        /* Where it cannot take the mark, it finds out too late. */
-        return j.verdict != s->judgement.verdict || j.reason == REASON_CANNOT_CONSUME;
+        /* The same verdict, but not by the same mark? And where it cannot take the mark, it finds out too late. */
+        return j.verdict != s->judgement.verdict || (j.verdict != VERDICT_NORMAL && s->judgement.source != AT_ENV) ||
+               j.reason == REASON_CANNOT_CONSUME;
 }
 
 /* What comes after the source that decides is not asked. Under Secure Boot GRUB loads no module, unless that is part of

@@ -330,7 +330,7 @@ KEPT = {
     "mark": [r"^dead:5:\S+ at fdatasync\(", r"^error:24 at openat\(\S+/hibctl.conf.d\)"],  # nobody said that it stays; status 64
     "mark-efi-clears-env": [r"^dead:5:\S+ at pwrite64\("],  # the new mark could not be taken back, and nobody said so
     "env-set-xfs": [r"^error:11 at clone\("],  # "another program"
-    "env-create-anew": [r"^error:5 at ioctl\(\S+/grubenv\)"],  # the block was replaced, and nobody said so
+    "env-create-anew": [r"^error:5 at ioctl\(\S+/grubenv\)", r"^error:5 at fsync\("],  # the block was replaced, and nobody said so
     "setup-makes-it": [r"^error:5 at openat\(\S+/grubenv\)"],  # a file stayed
     "prepare-unmount": [r"^kill at .* after umount2$"],  # nobody would mount it again
     "prepare-fails": [r"^dead:5:\S+ at unlink\(\S+/work/plan\)"],  # an old plan stayed without a word

@@ -363,6 +363,19 @@ def test_hard_link(machine):
 # ---- blocks that GRUB could read but not overwrite ----
 
 
+def test_block_that_is_a_hole_is_made_anew(make):
+    """What is recommended where the bytes have no place of their own."""
+    machine = make()
+    machine.block.unlink(missing_ok=True)
+    with machine.block.open("wb") as file:
+        file.truncate(envblock.SIZE)
+    rig.settle_filesystem(machine.block)
+    machine("env", "create").done()
+    machine("setup").done()
+    machine("mark").done()
+    assert envblock.state(machine.grub_reads()) == "armed"
+
+
 def test_block_with_a_hole(make):
     """GRUB's save_env refuses sparse files: no mark that it could not consume."""
     machine = make("ext4")

@@ -233,6 +233,16 @@ def test_nobody_with_a_block_of_his_own(scratch, tool):
     assert envblock.variables(block.read_bytes()) == [(b"a", b"1"), (b"b", b"2")]
 
 
+def test_nobody_makes_a_block(scratch, tool):
+    """Who may not freeze a filesystem may have files all the same."""
+    folder = scratch.folder("mine")
+    os.chown(folder, rig.NOBODY, rig.NOBODY)
+    tool("env", folder / "new", "create", prefix=AS_NOBODY).done()
+    tool("env", folder / "set", "set", "b=2", prefix=AS_NOBODY).done()
+    assert envblock.variables((folder / "new").read_bytes()) == []
+    assert envblock.variables((folder / "set").read_bytes()) == [(b"b", b"2")]
+
+
 def test_nobody_cannot_read_a_private_block(machine):
     machine.block.chmod(0o600)
     machine("env", "list", prefix=AS_NOBODY).says_no(1, machine.block)
