@@ -8,6 +8,7 @@ import json
 import os
 import re
 import shutil
+import signal
 import struct
 import subprocess
 import tempfile
@@ -198,6 +199,11 @@ def _loops():
 
 
 def _remove(folder):
+    for file in folder.glob("*.pid"):  # of a disk's recorder; see crash/recording.py
+        with contextlib.suppress(OSError, ValueError):
+            process = int(file.read_text())
+            if Path(f"/proc/{process}/comm").read_text().startswith("qemu-storage"):
+                os.kill(process, signal.SIGTERM)
     for mount in reversed([mount for mount in mount_points() if mount.startswith(f"{folder}/")]):
         run("fsfreeze", "-u", mount, check=False)
         run("umount", mount, check=False)

@@ -5,4 +5,4 @@
 A program does its work on a real filesystem whose disk keeps a log of every write and every order to flush
 (recording.py). From the log come the states that a power cut could have left (states.py). GRUB, the kernel and the
 filesystem's checker look at each (judge.c), and what they say is compared with what was there before and after
-(lab.py). kinds.py has the filesystems, writers.py the programs, cells.py says what is tried on what."""
+(lab.py). kinds.py has the filesystems, writers.py the programs, trials.py says what is tried on what."""

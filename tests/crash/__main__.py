@@ -25,9 +25,12 @@ IN_A_GUEST = "in a guest"
 def _run(trial):
     """In a process of its own, so that what it leaves behind is its own, too. Returns rows."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # cleaning up
     runner = trials.Runner(os.environ["HIBCTL"], _run.keep)
     try:
         return runner.run_guest(_run.full) if trial == IN_A_GUEST else [runner.run(trial)]
+    except Exception as problem:
+        return [trials.row_of_failure(trial, problem)]
     finally:
         runner.close()
 

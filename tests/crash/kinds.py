@@ -35,7 +35,8 @@ _CHECKERS = {
 }
 # The sectors of a superblock that has a checksum over all of them. If power fails between two of them, the kernel does not
 # mount it; that is so with everything that is ever written to such a filesystem, and the checkers mend it.
-_SUPERBLOCKS = {"ext": (2, 3), "btrfs": tuple(range(128, 136))}
+_SUPERBLOCKS = {"ext4": (2, 3), "btrfs": tuple(range(128, 136))}
+_NO_CHECKSUM = {"ext4-old"}
 
 
 def _of_type(table, type_, default=None):
@@ -46,5 +47,5 @@ def checker(type_):
     return _of_type(_CHECKERS, type_)
 
 
-def superblock(type_):
-    return _of_type(_SUPERBLOCKS, type_, ())
+def superblock(kind):
+    return () if kind in _NO_CHECKSUM else _of_type(_SUPERBLOCKS, kind, ())

@@ -124,8 +124,7 @@ class Session:
         finally:
             if busy:
                 busy.stop()
-        if self.writer.store == "bootbits":
-            assert not other.writes(other_begin, other.position()), "the boot filesystem was written to"
+        assert not other.writes(other_begin, other.position()), "the other disk was written to"
         return end
 
     def _what_is_there(self, old):
@@ -169,7 +168,7 @@ def judge(program, folder, cell, recorded, limit):
             return file.read(SECTOR)
 
         all_states, versions = states.crash_states(recorded.writes, recorded.done, base, limit,
-                                                   kinds.superblock(recorded.kernel[0]) if recorded.kernel else ())
+                                                   kinds.superblock(cell.kind))
     said, complaint = judging.judge(program, folder, recorded.base, all_states, versions, recorded.grub_file, recorded.kernel)
     tally = judging.Tally()
     for number, (state, words) in enumerate(zip(all_states, said, strict=True)):

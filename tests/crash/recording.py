@@ -43,8 +43,9 @@ def read_log(path, begin=SECTOR, end=None):
             file.seek(at)
             sector, count, flags, _ = struct.unpack("<QQQQ", file.read(32))
             at += SECTOR
-            if flags & _DISCARD:
-                raise AssertionError("a discard: what the sectors hold afterwards is not known")
+            assert not flags & _DISCARD, "a discard: what the sectors hold afterwards is not known"
+            assert not flags & _FUA, "a write that is on the disk at once, alone: the model has none"
+            assert count or flags, "an entry that is still being written"
             if flags & _FLUSH:
                 yield Write(0, b"")
             if count:
@@ -53,8 +54,6 @@ def read_log(path, begin=SECTOR, end=None):
                 assert len(data) == count * SECTOR
                 at += len(data)
                 yield Write(sector, data)
-                if flags & _FUA:
-                    yield Write(0, b"")
 
 
 class Recorder:

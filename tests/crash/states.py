@@ -145,13 +145,13 @@ def _tears(epoch, rng, samples):
                 yield rest & ~(1 << i), i, mask
 
 
-def choices(all_epochs, rng, samples):
-    """All of them; there may be very many."""
-    for number, epoch in enumerate(all_epochs):
-        for writes in _subsets(len(epoch.writes), rng, samples):
-            yield Choice(number, writes)
-        for writes, torn, mask in _tears(epoch, rng, samples):
-            yield Choice(number, writes, torn, mask)
+def choices(all_epochs, rng, samples, limit):
+    """The subsets, and tears beside them; of both, which may be very many, LIMIT at most."""
+    subsets = [Choice(number, writes) for number, epoch in enumerate(all_epochs)
+               for writes in _subsets(len(epoch.writes), rng, samples)]
+    tears = [Choice(number, *tear) for number, epoch in enumerate(all_epochs) for tear in _tears(epoch, rng, samples)]
+    for some in (subsets, tears):
+        yield from some if len(some) <= limit else rng.sample(some, limit)
 
 
 def _disk_of(choice, epoch, before):
@@ -164,9 +164,9 @@ def _disk_of(choice, epoch, before):
     return disk
 
 
-def _is_late(choice, epoch):
-    """With a write in it that the program had not made when it ended, or with none that it still was to make, the power
-    may have been cut after its end."""
+def _is_late(epoch):
+    """Whether the power may have been cut after the program's end, whatever of the epoch is there: at its end at the
+    earliest."""
     return epoch.after or epoch.done is not None
 
 
@@ -187,8 +187,8 @@ def whole_superblocks(all_epochs, sectors):
 
 def crash_states(writes, done, base, limit, superblock=(), seed=1, samples=64, longest=64):
     """The states that writes could leave, and the versions that they are made of. DONE: how many writes came before the
-    program's end. BASE(sector): its bytes before. LIMIT: about how many states are wanted; those with the order kept are
-    always there. SUPERBLOCK: the sectors that the kernel writes together, and of which it cannot bear to lose one."""
+    program's end. BASE(sector): its bytes before. LIMIT: how many subsets, and how many tears, are tried at most; the
+    prefixes are always there. SUPERBLOCK: the sectors that the kernel writes together, and of which it cannot bear to lose one."""
     versions = Versions(base)
     all_epochs = epochs(writes, done, versions)
     found = {}
@@ -201,12 +201,7 @@ def crash_states(writes, done, base, limit, superblock=(), seed=1, samples=64, l
     for disk, late in prefixes(all_epochs, longest):
         add(disk, late, True)
 
-    rng = random.Random(seed)
-    rest = list(choices(all_epochs, rng, samples))
-    room = max(limit - len(found), 0)
-    if len(rest) > room:
-        rest = rng.sample(rest, room)
-    rest.sort(key=lambda choice: choice.epoch)
+    rest = sorted(choices(all_epochs, random.Random(seed), samples, limit), key=lambda choice: choice.epoch)
     before, reached = {}, 0
     for choice in rest:
         while reached < choice.epoch:
@@ -214,7 +209,7 @@ def crash_states(writes, done, base, limit, superblock=(), seed=1, samples=64, l
                 _apply(before, write)
             reached += 1
         epoch = all_epochs[choice.epoch]
-        add(_disk_of(choice, epoch, before), _is_late(choice, epoch), False)
+        add(_disk_of(choice, epoch, before), _is_late(epoch), False)
 
     whole = whole_superblocks(all_epochs, superblock)
     states = []

@@ -54,6 +54,8 @@ def _summed_up(rows):
 
 def show(rows, seconds=None, brief=False):
     """BRIEF: not each trial, but their sums."""
+    if not rows:
+        return "nothing was tried"
     rows = sorted(rows, key=lambda row: (not row.ours, row.kind, row.busy, row.writer))
     lines = [_HEAD, *(_summed_up(rows) if brief else _each(rows))]
     text = [[str(cell) if cell or cell == "" or i in (4, 9) else "-" for i, cell in enumerate(line)] for line in lines]
@@ -61,7 +63,7 @@ def show(rows, seconds=None, brief=False):
     out = ["  ".join(cell.ljust(width) if i < 2 else cell.rjust(width)
                      for i, (cell, width) in enumerate(zip(line, widths))).rstrip() for line in text]
     states, judging = sum(row.states for row in rows), sum(row.seconds for row in rows)
-    out += ["", _NOTES, "", f"{states} states in {len(rows)} trials, {states / judging:.0f} a second and processor"]
+    out += ["", _NOTES, "", f"{states} states in {len(rows)} trials, {states / max(judging, 0.001):.0f} a second and processor"]
     if seconds:
         out[-1] += f", {seconds:.0f} s in all"
     wrong = [f"  {row.name}: {', '.join(row.wrong)}\n{row.complaint}" for row in rows if row.ours and row.wrong]

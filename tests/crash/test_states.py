@@ -100,7 +100,12 @@ def test_limit_keeps_the_order():
     writes = [write(i % 8, chr(97 + i)) for i in range(20)]
     found = disks(writes, limit=40)
     assert sum(state.ordered for state in found.values()) == 21
-    assert 21 < len(found) <= 41
+    assert 21 < len(found) <= 61
+
+
+def test_subsets_are_tried_however_many_prefixes_there_are():
+    writes = [write(0, "abcdefgh"), FLUSH, write(0, "x"), write(4, "y"), FLUSH]
+    assert "abcdyfgh" in texts(writes, limit=10)
 
 
 def by_hand(writes):

@@ -65,7 +65,9 @@ def test_refused_where_grub_could_not_take_it(runner, kind, attribute):
         recorder = scratch.recorders[machine.fs.image]
         begin = recorder.position()
         machine("mark").says_no(4, machine.block)
+        rig.settle_filesystem(machine.block)
         writes = recorder.writes(begin, recorder.position())
         assert not any(b"hib1 armed" in write.data for write in writes)
+        assert machine.block.read_bytes() == writers.EMPTY
     finally:
         scratch.close()

@@ -122,6 +122,12 @@ def row_of(trial, outcome):
                round(outcome.seconds, 2), sorted(tally.examples), outcome.complaint)
 
 
+def row_of_failure(trial, problem):
+    """One that could not be tried is wrong, too."""
+    cell = trial.cell if isinstance(trial, Trial) else lab.Cell(trial, "all")
+    return Row(cell.kind, cell.writer, cell.busy, True, 0, 0, 0, 0, {}, {}, {}, {}, 0, 0, 0, ["not tried"], repr(problem))
+
+
 def enter_namespace():
     """What is mounted here is seen by nobody else. Where it is, every program that makes a namespace of its own holds a copy
     of each mount for as long as it lives, and unmounting does not unmount."""

@@ -74,9 +74,10 @@ def same_others(old, new):
 
 
 def keeps_all(content, old, new):
-    """Every variable that is the same before and after is there, too."""
+    """One of the two sectors is new, and every variable that is the same before and after is there."""
     common = [pair for pair in envblock.variables(old) if pair in envblock.variables(new)]
-    return envblock.is_sound(content) and all(pair in envblock.variables(content) for pair in common)
+    mixed = content in (new[:512] + old[512:], old[:512] + new[512:]) and envblock.is_sound(content)
+    return mixed and all(pair in envblock.variables(content) for pair in common)
 
 
 def variable_added(old, new):
@@ -245,7 +246,7 @@ WRITERS = {writer.name: writer for writer in OURS + PEERS}
 class Busy:
     """Another program that writes small files on the same filesystem and has them written out, again and again."""
 
-    SCRIPT = 'cd "$0" || exit; n=0; while :; do n=$((n + 1)); echo $n >busy$((n % 4)); sync -f .; done'
+    SCRIPT = 'cd "$0" || exit; n=0; while kill -0 $PPID; do n=$((n + 1)); echo $n >busy$((n % 4)); sync -f .; done'
 
     def __init__(self, folder):
         self._process = subprocess.Popen(["sh", "-c", self.SCRIPT, folder], stdin=subprocess.DEVNULL)
