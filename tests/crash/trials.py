@@ -10,7 +10,6 @@ import lzma
 import os
 import re
 import shutil
-import tempfile
 import time
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -147,12 +146,13 @@ class Runner:
     def __init__(self, tool, keep=None):
         enter_namespace()
         self.tool, self.keep = rig.Tool(tool), keep
-        self.folder = Path(tempfile.mkdtemp(prefix="hibctl-crash-"))
+        self._scratch = rig.Scratch()
+        self.folder = self._scratch.path
         self.program = judging.build(self.folder)
         self._loader = None
 
     def close(self):
-        shutil.rmtree(self.folder, ignore_errors=True)
+        self._scratch.close()
 
     def run(self, trial):
         look = lambda outcome: self._keep(trial, outcome)  # noqa: E731
