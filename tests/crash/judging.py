@@ -4,6 +4,7 @@
 
 import array
 import os
+import re
 import shutil
 import struct
 import subprocess
@@ -89,7 +90,7 @@ def judge(program, folder, base, states, versions, grub_file, kernel=None):
             type_, path = kernel
             device = rig.run("losetup", "--find", "--show", scratch).stdout.decode().strip()
             mount_point = folder / "judged"
-            mount_point.mkdir()
+            mount_point.mkdir(exist_ok=True)
             argv += ["--kernel", device, mount_point, type_, kinds.MOUNT_OPTIONS.get(type_, ""), path.lstrip("/"),
                      "--fsck", *kinds.checker(type_)]
         done = subprocess.run([str(word) for word in argv], stdin=subprocess.DEVNULL, capture_output=True, check=False,
@@ -134,6 +135,7 @@ class Tally:
     late_grub: Counter = field(default_factory=Counter)
     late_linux: Counter = field(default_factory=Counter)
     damaged: int = 0
+    taken: int = 0  # late states in which GRUB has then taken the mark
     torn: int = 0  # the kernel does not mount them, for a superblock that was written in part
     examples: dict = field(default_factory=dict)  # what is wrong -> the number of the first such state
 
@@ -155,6 +157,14 @@ class Tally:
             self.damaged += 1
             self.examples.setdefault("damaged", number)
 
+    def add_taken(self, number, state, said, taken):
+        """GRUB has taken the mark in this state; the journal must not bring it back."""
+        if said.grub != taken:
+            self.examples.setdefault("GRUB: not taken", number)
+        if said.linux != taken and not (state.torn and isinstance(said.linux, str)):
+            self.examples.setdefault("Linux: not taken", number)
+        self.taken += 1
+
     def _count(self, who, counts, late_counts, name, late, fine, number):
         counts[name] += 1
         if late:
@@ -163,6 +173,12 @@ class Tally:
             self.examples.setdefault(f"{who}: {name}", number)
         elif late and name != NEW:
             self.examples.setdefault(f"{who}: {name} after the program's end", number)
+
+
+def first_sector(disk, grub_file):
+    """Of a file, as GRUB finds it."""
+    said = rig.run("grub-fstest", disk, "blocklist", grub_file).stdout.decode()
+    return int(re.match(r"(\d+)[+\[]", said.strip().split(")")[-1])[1])
 
 
 def copy_sparse(source, target):

@@ -4,7 +4,7 @@
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from cli import envblock, rig
@@ -173,7 +173,26 @@ def judge(program, folder, cell, recorded, limit):
     tally = judging.Tally()
     for number, (state, words) in enumerate(zip(all_states, said, strict=True)):
         tally.add(number, state, words, recorded.old, recorded.new, recorded.between)
+    if recorded.kernel and envblock.slot_at(recorded.new) and envblock.state(recorded.new) == "armed":
+        take_mark(program, folder, recorded, all_states, versions, tally)
     return Outcome(cell, recorded, all_states, versions, tally, complaint, time.monotonic() - began)
+
+
+def take_mark(program, folder, recorded, all_states, versions, tally):
+    """In each state from after the end of "mark", GRUB takes the mark, as it does before it starts a kernel, by overwriting
+    it in place. Then the kernel replays its journal: an armed mark must not come back."""
+    final = folder / "final"
+    judging.materialize(recorded.base, all_states[-1], versions, final)
+    sector = judging.first_sector(final, recorded.grub_file)
+    final.unlink()
+    taken = envblock.with_state(recorded.new, "taken")
+    versions = [*versions, (sector, taken[:SECTOR])]
+    chosen = [(number, state) for number, state in enumerate(all_states) if state.late]
+    changed = [replace(state, versions=(*(v for v in state.versions if versions[v][0] != sector), len(versions) - 1))
+               for _, state in chosen]
+    said, _ = judging.judge(program, folder, recorded.base, changed, versions, recorded.grub_file, recorded.kernel)
+    for (number, state), words in zip(chosen, said, strict=True):
+        tally.add_taken(number, state, words, taken)
 
 
 def run_cell(tool, program, cell, limit, look=lambda outcome: None):

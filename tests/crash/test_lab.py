@@ -5,7 +5,7 @@
 import os
 
 import pytest
-from cli import envblock
+from cli import envblock, rig
 
 from . import lab, trials, writers
 from .writers import EMPTY, Writer
@@ -28,7 +28,7 @@ def no_flush(machine):
 
 def moved_before(machine):
     """Overwritten in place and flushed, but where the file is stands only in the journal."""
-    writers.rig.run("grub-editenv", machine.block, "set", "x=1")
+    rig.run("grub-editenv", machine.block, "set", "x=1")
     block = machine.block.read_bytes()
     overwrite(machine, envblock.with_state(block, "taken"), flush=True)
 
@@ -38,6 +38,12 @@ def across_sectors(machine):
     overwrite(machine, envblock.with_slot(BEHIND, envblock.Mark().text()), flush=True)
 
 
+def only_past_the_journal(machine):
+    """GRUB reads it, but the journal has it, too, and will write it once more."""
+    overwrite(machine, MARKED, flush=True)
+    rig.write_device(machine.fs.device, rig.place_on_device(machine.block), MARKED)
+
+
 def has(state):
     return lambda old, new: envblock.state(new) == state
 
@@ -45,12 +51,16 @@ def has(state):
 CARELESS = {
     "no-flush": (Writer("", no_flush, EMPTY, has("armed")), "GRUB: old after the program's end"),
     "moved-before": (Writer("", moved_before, MARKED, has("taken")), "GRUB: old after the program's end"),
+    "past-the-journal": (Writer("", only_past_the_journal, EMPTY, has("armed")), "Linux: not taken"),
     "across-sectors": (Writer("", across_sectors, BEHIND, has("armed")), "GRUB: mixed"),
 }
 
 
-@pytest.mark.parametrize("kind", ["ext4", "xfs"])
-@pytest.mark.parametrize("name", CARELESS)
+CASES = [(name, kind) for name in ("no-flush", "moved-before", "across-sectors") for kind in ("ext4", "xfs")]
+CASES.append(("past-the-journal", "ext4-journal"))
+
+
+@pytest.mark.parametrize("name,kind", CASES)
 def test_careless(runner, monkeypatch, name, kind):
     writer, wrong = CARELESS[name]
     monkeypatch.setitem(writers.WRITERS, name, writer)

@@ -32,7 +32,7 @@ _SLOW = ("xfs", "btrfs")
 
 @dataclass(frozen=True)
 class Trial:
-    """A cell, and about how many states of it are wanted."""
+    """A cell, and how many subsets and tears of it are tried at most; see states.py."""
 
     cell: lab.Cell
     limit: int
@@ -62,22 +62,22 @@ _SOME = ["mark", "mark-unmounted", "cancel"]
 def for_check():
     """Every writer on two filesystems, some on all, and the busy machines."""
     others = [kind for kind in EVERYWHERE if kind not in ("ext4", "xfs")]
-    yield from _trials(_cells(["ext4", "xfs"], _ALWAYS), 300, 60)
-    yield from _trials(_cells(others, _SOME), 300, 40)
+    yield from _trials(_cells(["ext4", "xfs"], _ALWAYS), 200, 40)
+    yield from _trials(_cells(others, _SOME), 150, 25)
     yield from _trials(_cells(["ext2", "ext3", "ext4", "ext4-4k", "ext4-journal", "ext4-writeback", "xfs"], ["mark"], busy=True),
-                       1200, 200)
-    yield from _trials(_cells(["ext4", "ext4-journal", "xfs"], ["cancel", "setup-shifting"], busy=True), 900, 150)
-    yield from _trials(_cells(["ext4", "xfs"], [writer.name for writer in PEERS]), 150, 40)
-    yield from _trials(_cells(["ext4"], ["grub-editenv"], busy=True), 300, 0)
+                       450, 80)
+    yield from _trials(_cells(["ext4", "ext4-journal", "xfs"], ["cancel", "setup-shifting"], busy=True), 350, 60)
+    yield from _trials(_cells(["ext4", "xfs"], [writer.name for writer in PEERS]), 100, 25)
+    yield from _trials(_cells(["ext4"], ["grub-editenv"], busy=True), 150, 0)
     yield from _trials(_cells(LOADED, [BY_GRUB]), 10, 10)
 
 
 def for_full():
-    yield from _trials(_cells(EVERYWHERE, _ALWAYS), 4000, 400)
-    yield from _trials(_cells(EVERYWHERE, MOUNTED, busy=True), 800, 250)
-    yield from _trials(_cells(PEERS_ON, [writer.name for writer in PEERS if writer.layout == "root"]), 1000, 200)
-    yield from _trials(_cells(["ext2", "ext4", "xfs"], ["shell"]), 1000, 200)
-    yield from _trials(_cells(PEERS_ON, ["grub-editenv", "grub-reboot", "rename"], busy=True), 1000, 200)
+    yield from _trials(_cells(EVERYWHERE, _ALWAYS), 2000, 250)
+    yield from _trials(_cells(EVERYWHERE, MOUNTED, busy=True), 600, 150)
+    yield from _trials(_cells(PEERS_ON, [writer.name for writer in PEERS if writer.layout == "root"]), 600, 120)
+    yield from _trials(_cells(["ext2", "ext4", "xfs"], ["shell"]), 600, 120)
+    yield from _trials(_cells(PEERS_ON, ["grub-editenv", "grub-reboot", "rename"], busy=True), 600, 120)
     yield from _trials(_cells(LOADED, [BY_GRUB]), 10, 10)
 
 
