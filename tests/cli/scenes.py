@@ -333,7 +333,7 @@ KEPT = {
     "env-create-anew": [r"^error:5 at ioctl\(\S+/grubenv\)", r"^error:5 at fsync\("],  # the block was replaced, and nobody said so
     "setup-makes-it": [r"^error:5 at openat\(\S+/grubenv\)"],  # a file stayed
     "prepare-unmount": [r"^kill at .* after umount2$"],  # nobody would mount it again
-    "prepare-fails": [r"^dead:5:\S+ at unlink\(\S+/work/plan\)"],  # an old plan stayed without a word
+    "prepare-fails": [r"^dead:5:\S+ at unlink\(\S+/plan\)"],  # an old plan stayed without a word
     "prepare-initramfs": [r"^dead:5:\S+ at pwrite64\(\S+/initramfs.hibctl-new\)"],  # a plan that was not true stayed
     "settle-remounts": [r"^error:13 at openat\(\S+/unmounted\)", r"^error:5 at unlink\(\S+/plan\)",
                         r"^error:5 at unlink\(\S+/unmounted\)", r"^error:30 at mount\("],  # taken for none; read-only
