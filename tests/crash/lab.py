@@ -173,7 +173,7 @@ def judge(program, folder, cell, recorded, limit):
     tally = judging.Tally()
     for number, (state, words) in enumerate(zip(all_states, said, strict=True)):
         tally.add(number, state, words, recorded.old, recorded.new, recorded.between)
-    if recorded.kernel and envblock.slot_at(recorded.new) and envblock.state(recorded.new) == "armed":
+    if recorded.kernel and (envblock.slot(recorded.new) or b"").startswith(b"hib1 armed"):
         take_mark(program, folder, recorded, all_states, versions, tally)
     return Outcome(cell, recorded, all_states, versions, tally, complaint, time.monotonic() - began)
 
