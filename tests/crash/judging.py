@@ -5,7 +5,6 @@
 import array
 import os
 import re
-import shutil
 import struct
 import subprocess
 from collections import Counter
@@ -187,7 +186,7 @@ def copy_sparse(source, target):
 
 def materialize(base, state, versions, target):
     """Makes the disk of one state, for somebody to look at."""
-    shutil.copyfile(base, target) if base.stat().st_size < 1 << 20 else copy_sparse(base, target)
+    copy_sparse(base, target)
     with target.open("r+b") as file:
         for number in state.versions:
             sector, data = versions[number]
