@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  * Copyright (C) 2026 The hibctl authors
  *
- * hibctl setup: reserve the slot and install the GRUB module while the machine is healthy, so that hibernating never
- * has to grow or shift anything; and undo that.
+ * hibctl setup: reserve the slot, install the GRUB module and the scripts of grub.d, and have grub.cfg made anew, while
+ * the machine is healthy, so that hibernating never has to grow or shift anything; and undo that. Everything is gone
+ * through twice: first to say what there is to do, then to do it.
  */
 #include "config.h"
 
@@ -19,16 +20,18 @@
 #include "grubcfg.h"
 #include "hibernation.h"
 #include "json.h"
+#include "menu.h"
 #include "store-efi.h"
 #include "store-env.h"
 
-#define MODULE_MAX (1024 * 1024)
+#define FILE_MAX (1024 * 1024)
 
-enum { OPTION_REMOVE = 256, OPTION_MODULES };
+enum { OPTION_REMOVE = 256, OPTION_MODULES, OPTION_SCRIPTS };
 
 static const struct option options[] = {
         { "remove", no_argument, NULL, OPTION_REMOVE },
         { "modules", required_argument, NULL, OPTION_MODULES },
+        { "scripts", required_argument, NULL, OPTION_SCRIPTS },
         { "dry-run", no_argument, NULL, 'n' },
         { "help", no_argument, NULL, 'h' },
         { 0 },
@@ -37,10 +40,14 @@ static const struct option options[] = {
 struct work {
         bool remove, dry_run;
         const char *modules; /* folder with one folder per platform */
+        const char *scripts; /* folder with the scripts for grub.d */
+        bool planning;       /* the first time: nothing is changed */
         int changes;
+        bool new_scripts; /* so grub.cfg is not up to date */
+        bool by_hand;     /* grub.cfg is left to whoever called us */
 };
 
-/* Says what is done, or would be. True if it is to be done. */
+/* Says what there is to do. True if it is to be done now. */
 static bool _printf_(2, 3) step(struct work *work, const char *fmt, ...)
 {
         _cleanup_free_ char *what = NULL;
@@ -50,12 +57,13 @@ static bool _printf_(2, 3) step(struct work *work, const char *fmt, ...)
         if (vasprintf(&what, fmt, ap) < 0)
                 what = NULL;
         va_end(ap);
+        if (!work->planning) {
+                say_step("%s", what ? what : "");
+                return true;
+        }
         work->changes++;
-        if (work->dry_run)
-                say(_("would do: %s"), what ? what : "");
-        else
-                say("%s", what ? what : "");
-        return !work->dry_run;
+        say(work->dry_run ? _("would do: %s") : _("to do: %s"), what ? what : "");
+        return false;
 }
 
 /* ---- the slot ---- */
@@ -109,7 +117,7 @@ static int make_block(struct work *work, struct bootfs *fs)
 }
 
 /* The module is of use all the same where a variable can take the marks. */
-static int go_without_slot(const struct bootfs *fs, const char *why)
+static int go_without_slot(const struct work *work, const struct bootfs *fs, const char *why)
 {
         const char *no_variable = efi_why_no_reader();
 
@@ -117,9 +125,10 @@ static int go_without_slot(const struct bootfs *fs, const char *why)
                 return no_store(_("%s: GRUB could not consume a mark there: %s (%s); and an EFI variable cannot take "
                                   "its place: %s"),
                                 fs->env_path, why, fs->type, no_variable);
-        say(_("%s: no slot is reserved, for GRUB could not consume a mark there: %s (%s); marks will go into an EFI "
-              "variable"),
-            fs->env_path, why, fs->type);
+        if (work->planning)
+                say(_("%s: no slot is reserved, for GRUB could not consume a mark there: %s (%s); marks will go into an EFI "
+                      "variable"),
+                    fs->env_path, why, fs->type);
         return EXIT_DONE;
 }
 
@@ -140,49 +149,52 @@ static int setup_slot(struct work *work, struct bootfs *fs)
         int r;
 
         if (why && !work->remove)
-                return go_without_slot(fs, why);
+                return go_without_slot(work, fs, why);
         if (made) {
                 r = make_block(work, fs);
-                if (r != EXIT_DONE || work->dry_run || work->remove)
+                if (r != EXIT_DONE || work->planning || work->remove)
                         return r;
         }
-        r = envfile_open(&f, fs->env_path, /* for_writing= */ !work->dry_run);
+        r = envfile_open(&f, fs->env_path, /* for_writing= */ !work->planning);
         if (r != EXIT_DONE)
                 return made ? unmake(fs, r) : r;
         if (!f.sound)
                 return work->remove ? EXIT_DONE : slot_cannot_reserve(f.path, ENVBLK_BROKEN);
         r = change_slot(work, fs, &f);
-        if (r != EXIT_DONE || work->dry_run || !made)
+        if (r != EXIT_DONE || work->planning || !made)
                 return r;
         /* A new file too must be where GRUB finds it. */
         int e = bootfs_confirm(fs, &f);
         return e == 0 ? EXIT_DONE : unmake(fs, envfile_explain(f.path, e));
 }
 
-/* ---- the module ---- */
+/* ---- files ---- */
 
-static int install_module(struct work *work, const char *from, const char *to)
+static int install_file(struct work *work, const char *from, const char *to, mode_t mode, bool for_grub)
 {
         _cleanup_free_ char *wanted = NULL, *present = NULL;
-        ssize_t n = read_whole_file(from, MODULE_MAX, &wanted);
+        ssize_t n = read_whole_file(from, FILE_MAX, &wanted);
         int r;
 
         if (n < 0)
-                return fail(_("%s: cannot read the module: %s"), from, strerror((int)-n));
-        if (read_whole_file(to, MODULE_MAX, &present) == n && memcmp(wanted, present, (size_t)n) == 0)
+                return fail(_("%s: cannot read what is to be installed: %s; install hibctl again"), from,
+                            strerror((int)-n));
+        if (read_whole_file(to, FILE_MAX, &present) == n && memcmp(wanted, present, (size_t)n) == 0)
                 return EXIT_DONE;
         if (!step(work, _("install %s"), to))
                 return EXIT_DONE;
-        r = envfile_make(to, wanted, (size_t)n, 0644, /* for_grub= */ true);
+        r = envfile_make(to, wanted, (size_t)n, mode, for_grub);
         return r == 0 ? EXIT_DONE : envfile_explain(to, r);
 }
 
-static int remove_module(struct work *work, const char *path)
+static int remove_file(struct work *work, const char *path)
 {
         if (access(path, F_OK) != 0 || !step(work, _("remove %s"), path))
                 return EXIT_DONE;
-        return unlink(path) == 0 ? EXIT_DONE : fail(_("%s: cannot remove the module: %m"), path);
+        return unlink(path) == 0 ? EXIT_DONE : fail(_("%s: cannot remove it: %m; remove it by hand"), path);
 }
+
+/* ---- the module ---- */
 
 static int setup_modules(struct work *work, const struct bootfs *fs)
 {
@@ -196,14 +208,66 @@ static int setup_modules(struct work *work, const struct bootfs *fs)
                 if (access(folder, F_OK) != 0)
                         continue;
                 if (work->remove)
-                        r = remove_module(work, to);
+                        r = remove_file(work, to);
                 else if (access(from, F_OK) == 0)
-                        r = install_module(work, from, to);
-                else
+                        r = install_file(work, from, to, 0644, /* for_grub= */ true);
+                else if (work->planning)
                         say(_("%s: there is no module for %s; GRUB will use its plain script, which cannot look at the "
                               "image"),
                             from, grub_platforms[i]);
         }
+        return r;
+}
+
+/* ---- the menu ---- */
+
+/* Where there is no grub.d, grub.cfg is written by hand. */
+static int setup_scripts(struct work *work)
+{
+        _cleanup_free_ char *folder = in_root("/etc/grub.d");
+        int r = EXIT_DONE, before = work->changes;
+
+        if (access(folder, F_OK) != 0)
+                return EXIT_DONE;
+        for (size_t i = 0; i < N_MENU_SCRIPTS && r == EXIT_DONE; i++) {
+                _cleanup_free_ char *from = xasprintf("%s/%s", work->scripts, menu_scripts[i]);
+                _cleanup_free_ char *to = xasprintf("%s/%s", folder, menu_scripts[i]);
+
+                r = work->remove ? remove_file(work, to) : install_file(work, from, to, 0755, /* for_grub= */ false);
+        }
+        work->new_scripts = work->new_scripts || work->changes > before;
+        return r;
+}
+
+/* One that cannot be read is made anew, too. */
+static bool is_menu_as_wanted(const struct work *work, const struct bootfs *fs)
+{
+        struct grub_request asked = { .asks = false };
+
+        return grub_request_read(fs->prefix, &asked) == 0 && asked.asks == !work->remove;
+}
+
+static int setup_menu(struct work *work, const struct bootfs *fs)
+{
+        _cleanup_free_ char *command = menu_command(fs->prefix);
+        int r;
+
+        if (is_menu_as_wanted(work, fs) && !work->new_scripts)
+                return EXIT_DONE;
+        /* What we have mounted is not where that command would look. */
+        if (!command || fs->mounted_here) {
+                work->by_hand = true;
+                return EXIT_DONE;
+        }
+        if (!step(work, _("make grub.cfg anew: %s"), command))
+                return EXIT_DONE;
+        r = menu_make(fs->prefix);
+        if (r == EXIT_DONE && !is_menu_as_wanted(work, fs))
+                r = fail(work->remove ? _("%s/grub.cfg: it still asks for a mark after %s; look for another script in "
+                                          "/etc/grub.d that does")
+                                      : _("%s/grub.cfg: it does not ask for a mark after %s; that command may write "
+                                          "another file: look into /etc/default/grub and /etc/grub.d"),
+                         fs->prefix, command);
         return r;
 }
 
@@ -228,20 +292,51 @@ static int print_result(const struct work *work)
         return print_json(o);
 }
 
+/* What GRUB would trip over without the rest comes last, and goes first. */
+static int go_through(struct work *work, struct bootfs *fs, bool planning)
+{
+        int r = EXIT_DONE;
+
+        work->planning = planning;
+        if (work->remove)
+                r = setup_scripts(work);
+        if (r == EXIT_DONE && work->remove)
+                r = setup_menu(work, fs);
+        if (r == EXIT_DONE)
+                r = setup_slot(work, fs);
+        if (r == EXIT_DONE)
+                r = setup_modules(work, fs);
+        if (r == EXIT_DONE && !work->remove)
+                r = setup_scripts(work);
+        if (r == EXIT_DONE && !work->remove)
+                r = setup_menu(work, fs);
+        /* New files may be in the journal only, where GRUB does not look. */
+        if (r == EXIT_DONE && work->changes > 0 && !planning && bootfs_write_out(fs) < 0)
+                r = fail(_("%s: cannot write its filesystem out: %m; GRUB may not see what was changed; run sync"),
+                         fs->prefix);
+        return r;
+}
+
+static void say_what_is_left(const struct work *work, const char *prefix)
+{
+        if (work->by_hand)
+                say(_("now run update-grub (or grub-mkconfig -o %s/grub.cfg), so that the menu %s"), prefix,
+                    work->remove ? _("is as it was") : _("asks for a mark"));
+        else
+                say(work->remove ? _("done: the boot loader is as it was")
+                                 : _("done: GRUB asks for a mark at the next power-on; 'hibctl check' says what else "
+                                     "it takes"));
+}
+
 static int setup(struct work *work)
 {
         _cleanup_bootfs_ struct bootfs fs = BOOTFS_INIT;
-        int r;
+        int r = bootfs_attach(&fs, /* for_writing= */ !work->dry_run);
 
-        r = bootfs_attach(&fs, /* for_writing= */ !work->dry_run);
         if (r == EXIT_DONE)
-                r = setup_slot(work, &fs);
-        if (r == EXIT_DONE)
-                r = setup_modules(work, &fs);
-        /* New files may be in the journal only, where GRUB does not look. */
-        if (r == EXIT_DONE && work->changes > 0 && !work->dry_run && bootfs_write_out(&fs) < 0)
-                r = fail(_("%s: cannot write its filesystem out: %m; GRUB may not see what was changed; run sync"),
-                         fs.prefix);
+                r = go_through(work, &fs, /* planning= */ true);
+        if (r == EXIT_DONE && work->changes > 0 && !work->dry_run)
+                r = go_through(work, &fs, /* planning= */ false);
         if (r == EXIT_DONE)
                 r = bootfs_detach(&fs);
         if (r != EXIT_DONE)
@@ -250,19 +345,16 @@ static int setup(struct work *work)
                 say_what_will_not_work();
         if (globals.json)
                 print_result(work);
-        if (work->changes == 0) {
+        if (work->changes == 0)
                 say(_("nothing to do"));
-                return EXIT_NOTHING;
-        }
-        if (!work->dry_run)
-                say(_("now run update-grub (or grub-mkconfig -o %s/grub.cfg), so that the menu %s"), fs.prefix,
-                    work->remove ? _("is as it was") : _("asks for a mark"));
-        return EXIT_DONE;
+        if (work->by_hand || (work->changes > 0 && !work->dry_run))
+                say_what_is_left(work, fs.prefix);
+        return work->changes > 0 ? EXIT_DONE : EXIT_NOTHING;
 }
 
 static int run(int argc, char *argv[])
 {
-        struct work work = { .modules = MODULEDIR };
+        struct work work = { .modules = MODULEDIR, .scripts = SCRIPTDIR };
         int c, r;
 
         while ((c = getopt_long(argc, argv, "nh", options, NULL)) != -1)
@@ -272,6 +364,9 @@ static int run(int argc, char *argv[])
                         break;
                 case OPTION_MODULES:
                         work.modules = optarg;
+                        break;
+                case OPTION_SCRIPTS:
+                        work.scripts = optarg;
                         break;
                 case 'n':
                         work.dry_run = true;
@@ -298,10 +393,11 @@ static int run(int argc, char *argv[])
 
 const struct command command_setup = {
         .name = "setup",
-        .arguments = "[--remove] [--dry-run] [--modules=DIR]",
-        .summary = N_("reserve the slot for marks and install the GRUB module; undo that with --remove"),
+        .arguments = "[--remove] [--dry-run] [--modules=DIR] [--scripts=DIR]",
+        .summary = N_("make GRUB ask for marks: slot, module and menu; undo that with --remove"),
         .options = N_("      --remove       undo what setup did\n"
                       "      --modules=DIR  take the module from DIR/PLATFORM/; default: where it was installed\n"
+                      "      --scripts=DIR  take the scripts for /etc/grub.d from DIR; default: likewise\n"
                       "  -n, --dry-run      change nothing, say what would be done\n"
                       "  -h, --help         show this help\n"),
         .run = run,

@@ -14,6 +14,7 @@
 #include "json.h"
 #include "situation.h"
 #include "store-efi.h"
+#include "unmarked.h"
 
 static const struct option options[] = {
         { "help", no_argument, NULL, 'h' },
@@ -220,6 +221,19 @@ static void put_hibernation(const struct look *look)
         put_row(look, _("hibernation"), 0, words);
 }
 
+/* Why GRUB may not have resumed by itself. */
+static void put_unmarked(const struct look *look)
+{
+        _cleanup_free_ char *words = NULL;
+        struct unmarked note;
+
+        if (!unmarked_read(&note))
+                return;
+        words = xasprintf(_("the machine hibernated without a mark at %.10s %.5s: %s"), note.time,
+                          strlen(note.time) > 11 ? note.time + 11 : "", note.reason);
+        put_row(look, _("last time"), 0, words);
+}
+
 static void print_text(const struct situation *s)
 {
         struct look look = how_to_look();
@@ -254,6 +268,7 @@ static void print_text(const struct situation *s)
         }
         put_firmware(&look, s);
         put_hibernation(&look);
+        put_unmarked(&look);
 }
 
 /* ---- for programs ---- */
@@ -420,6 +435,19 @@ static struct json_object *hibernation_json(void)
         return o;
 }
 
+static struct json_object *unmarked_json(void)
+{
+        struct json_object *o;
+        struct unmarked note;
+
+        if (!unmarked_read(&note))
+                return NULL;
+        o = json_object_new_object();
+        add_text(o, "time", note.time);
+        add_text(o, "reason", note.reason);
+        return o;
+}
+
 static void print_as_json(const struct situation *s)
 {
         struct json_object *o = json_object_new_object(), *places = json_object_new_object();
@@ -439,6 +467,7 @@ static void print_as_json(const struct situation *s)
         json_object_object_add(o, "configured", configured_json(s));
         json_object_object_add(o, "efi", efi_json(s));
         json_object_object_add(o, "hibernation", hibernation_json());
+        json_object_object_add(o, "unmarked", unmarked_json());
         print_json(o);
 }
 

@@ -20,7 +20,7 @@ struct command {
 };
 
 extern const struct command command_status, command_mark, command_cancel, command_settle, command_setup,
-        command_prepare, command_locate, command_resume, command_env;
+        command_prepare, command_locate, command_resume, command_env, command_sleep;
 
 /* Prints the help of one command. */
 void print_command_help(const struct command *command);

@@ -15,7 +15,7 @@
 
 static const struct command *const commands[] = {
         &command_status,  &command_mark,   &command_cancel, &command_settle, &command_setup,
-        &command_prepare, &command_locate, &command_resume, &command_env,
+        &command_prepare, &command_locate, &command_resume, &command_env,    &command_sleep,
 };
 
 enum { OPTION_ROOT = 256, OPTION_JSON };

@@ -16,6 +16,7 @@
 #define KERNEL_LOG_LINE 900 /* bytes; LOG_LINE_MAX in kernel/printk less its prefix */
 
 static enum loudness loud = SAY_NORMAL;
+static char last_error[1024];
 
 void say_set_loudness(enum loudness loudness)
 {
@@ -74,9 +75,30 @@ static void put(const char *fmt, va_list ap)
                 va_end(ap);                                                                                            \
         } while (0)
 
+static void keep_error(const char *fmt, va_list ap)
+{
+        int saved = errno; /* for %m */
+        va_list again;
+
+        va_copy(again, ap);
+        vsnprintf(last_error, sizeof(last_error), fmt, again);
+        va_end(again);
+        errno = saved;
+}
+
 void say_error(const char *fmt, ...)
 {
-        SAY_IF(true);
+        va_list ap;
+
+        va_start(ap, fmt);
+        keep_error(fmt, ap);
+        put(fmt, ap);
+        va_end(ap);
+}
+
+const char *say_last_error(void)
+{
+        return last_error;
 }
 
 void say(const char *fmt, ...)

@@ -37,6 +37,9 @@ void say_error(const char *fmt, ...) _printf_(1, 2);
 void say(const char *fmt, ...) _printf_(1, 2);
 void say_step(const char *fmt, ...) _printf_(1, 2);
 
+/* The last one that say_error said, "" if there was none; cut if it is long. */
+const char *say_last_error(void);
+
 /* Say why and return the status: "return refuse(...)". */
 #define fail(...) (say_error(__VA_ARGS__), EXIT_FAILED)
 #define refuse(...) (say_error(__VA_ARGS__), EXIT_REFUSED)

@@ -75,12 +75,29 @@ static int set_boot_next(struct settings *settings, char *value, const struct pl
         return usage_error(_("%s, line %u: BootNext=%s: it can be yes or no; correct it"), at->path, at->line, value);
 }
 
+static int set_sleep(struct settings *settings, char *value, const struct place *at)
+{
+        static const char *const words[] = { [SLEEP_TRY] = "try", [SLEEP_REQUIRE] = "require", [SLEEP_OFF] = "off" };
+
+        settings->sleep = SLEEP_TRY;
+        if (!*value)
+                return EXIT_DONE;
+        for (size_t i = 0; i < ELEMENTS(words); i++)
+                if (strcmp(value, words[i]) == 0) {
+                        settings->sleep = (enum sleep_mode)i;
+                        return EXIT_DONE;
+                }
+        return usage_error(_("%s, line %u: Sleep=%s: it can be try, require or off; correct it"), at->path, at->line,
+                           value);
+}
+
 static const struct {
         const char *name;
         int (*set)(struct settings *settings, char *value, const struct place *at);
 } keys[] = {
         { "Store", set_stores },
         { "BootNext", set_boot_next },
+        { "Sleep", set_sleep },
 };
 
 /* ---- a file ---- */

@@ -13,13 +13,22 @@
 
 #define SETTINGS_STORES_MAX 3 /* each store once */
 
+/* What the sleep hooks do. */
+enum sleep_mode {
+        SLEEP_TRY,     /* mark; hibernate also without a mark */
+        SLEEP_REQUIRE, /* mark; do not hibernate without one */
+        SLEEP_OFF,     /* nothing */
+};
+
 struct settings {
         const struct store *stores[SETTINGS_STORES_MAX]; /* Store=: the ones to use, in this order */
         size_t n_stores;                                 /* 0: hibctl chooses */
         bool boot_next;                                  /* BootNext= */
+        enum sleep_mode sleep;                           /* Sleep= */
 };
 
-/* Reads all files. Warns of what it does not know. Says what is wrong and returns an exit status. */
+/* Reads all files. Warns of what it does not know. Says what is wrong and returns an exit status; what was read before
+ * that is in SETTINGS, the rest has its defaults. */
 int settings_read(struct settings *settings);
 
 /* Takes the text of one file apart: N bytes, and a NUL behind them; TEXT is changed. PATH is for messages. */

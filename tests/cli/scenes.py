@@ -89,6 +89,27 @@ def after(*commands, then):
 
 
 SETUP = ["setup"]
+NOTE = r".*/var/lib/hibctl/unmarked(\.new)?$"
+
+
+def a_note(name, value):
+    """Why there is no mark; one that is not whole has not got its name yet."""
+    whole = re.fullmatch(rb"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d /\S+: .+", value or b"")
+    return re.match(NOTE, name) is not None and (whole is not None or name.endswith(".new"))
+
+
+def asleep(*commands, then, note=None):
+    """With a mark required, so that the exit status tells."""
+
+    def prepare(lab):
+        for folder in ("etc/hibctl", "var/lib/hibctl"):
+            (lab.machine.root / folder).mkdir(parents=True)
+        lab.machine.write("etc/hibctl/hibctl.conf", "Sleep=require\n")
+        if note:
+            lab.machine.write("var/lib/hibctl/unmarked", note)
+        return after(*commands, then=then)(lab)
+
+    return prepare
 
 # ---- what must hold beside ----
 
@@ -276,6 +297,11 @@ SCENES = {
     "settle-unmounted": Scene(after(SETUP, ["mark"], then=["settle"]), layout="fstab"),
     "settle-remounts": Scene(after(SETUP, ["prepare", "--unmount", "DEFAULT"], then=["settle"]), layout="boot",
                              free=r"mounted|block for programs|.*/boot/.*|.*/run/hibctl/.*"),
+    # from a sleep hook
+    "sleep-pre": Scene(asleep(SETUP, then=["sleep", "pre", "hibernate"]), free=NOTE, between=a_note),
+    "sleep-pre-anew": Scene(asleep(SETUP, note="2026-01-01T00:00:00 why", then=["sleep", "pre", "hibernate"]), free=NOTE,
+                            between=a_note, optional=NOTE),
+    "sleep-post": Scene(asleep(SETUP, ["mark"], then=["sleep", "post", "hibernate"])),
     # setting up
     "setup": Scene(block(envblock.make(TWO_SECTORS), "setup"), two_sectors=True),
     "setup-xfs": Scene(block(envblock.make(TWO_SECTORS), "setup"), kind="xfs", two_sectors=True),

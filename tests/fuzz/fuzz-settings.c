@@ -27,6 +27,7 @@ static void check(const struct settings *settings)
 {
         static const struct store *const all[] = { &store_env, &store_efi, &store_bootbits };
         struct settings again = { .n_stores = 0 };
+        static const char *const modes[] = { "try", "require", "off" };
         char plain[100] = "Store=";
 
         REQUIRE(settings->n_stores <= SETTINGS_STORES_MAX);
@@ -43,8 +44,11 @@ static void check(const struct settings *settings)
                 REQUIRE(settings_allow(settings, all[k]) == named);
         }
         strcat(strcat(plain, "\nBootNext = "), settings->boot_next ? "yes" : "no");
+        REQUIRE(settings->sleep <= SLEEP_OFF);
+        strcat(strcat(plain, "\nSleep="), modes[settings->sleep]);
         REQUIRE(parse(&again, plain, strlen(plain)) == EXIT_DONE);
-        REQUIRE(again.n_stores == settings->n_stores && again.boot_next == settings->boot_next);
+        REQUIRE(again.n_stores == settings->n_stores && again.boot_next == settings->boot_next &&
+                again.sleep == settings->sleep);
         REQUIRE(memcmp(again.stores, settings->stores, again.n_stores * sizeof(again.stores[0])) == 0);
 }
 
