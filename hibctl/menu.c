@@ -12,7 +12,7 @@
 #include "menu.h"
 #include "say.h"
 
-const char *const menu_scripts[N_MENU_SCRIPTS] = { "06_hibctl", "44_hibctl" };
+const char *const menu_scripts[N_MENU_SCRIPTS] = { "06_hibctl", "30_hibctl", "30_os-prober_hibctl", "44_hibctl" };
 
 #define PATH_VARIABLE "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 

@@ -8,7 +8,7 @@
 
 #include "util.h"
 
-#define N_MENU_SCRIPTS 2
+#define N_MENU_SCRIPTS 4
 extern const char *const menu_scripts[N_MENU_SCRIPTS];
 
 /* The command by which this distribution makes GRUB's menu anew, for the grub.cfg in the folder PREFIX, as one would

@@ -7,7 +7,7 @@ import pytest
 
 from . import rig
 
-SCRIPTS = ["06_hibctl", "44_hibctl"]
+SCRIPTS = ["06_hibctl", "30_hibctl", "30_os-prober_hibctl", "44_hibctl"]
 # As the real one: what is in grub.d decides.
 UPDATE_GRUB = """#!/bin/sh
 echo "making it" "$@"
@@ -69,7 +69,7 @@ def test_says_it_does_it_and_undoes_it(host):
     before = host.files()
     result = host("--dry-run").done()
     steps = [line.removeprefix("hibctl: would do: ") for line in result.err.splitlines() if "would do" in line]
-    assert len(steps) == 5 and [word in step for word, step in zip(("slot", "hibresume.mod", *SCRIPTS, "update-grub"), steps)] == [True] * 5
+    assert len(steps) == 7 and [word in step for word, step in zip(("slot", "hibresume.mod", *SCRIPTS, "update-grub"), steps)] == [True] * 7
     assert host.files() == before
 
     result = host().done()
@@ -96,7 +96,7 @@ def test_other_distributions(host, name):
 
 def test_json_is_only_json(host):
     result = host("--json").done()
-    assert result.json() == {"changes": 5, "dry_run": False, "removed": False}
+    assert result.json() == {"changes": 7, "dry_run": False, "removed": False}
 
 
 def test_a_changed_script_is_put_right(host):

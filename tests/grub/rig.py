@@ -320,6 +320,10 @@ class Boot:
             if not self._read(deadline, repr(text)):
                 raise EOFError(f"{text!r} did not come before the end; the serial line said:\n{self.text}")
 
+    def wait_for_more(self, patience=PATIENCE):
+        if not self._read(time.monotonic() + patience, "more"):
+            raise EOFError(f"it ended; the serial line said:\n{self.text}")
+
     def wait_end(self, patience=PATIENCE):
         deadline = time.monotonic() + patience
         while self._read(deadline, "the end"):

@@ -3,6 +3,7 @@
 """What the tests of the grub.d scripts share: settings, marks, and the whole grub.cfg."""
 
 import os
+import shlex
 
 from . import marks, rig
 from .marks import Mark
@@ -40,11 +41,34 @@ def generate(script, **settings):
     return rig.run("sh", script, env={name: value for name, value in env.items() if value is not None}).decode()
 
 
-def grub_cfg(scratch, ours=True, entries=ENTRIES, **settings):
-    """The whole file, as grub-mkconfig puts it together: the distribution's 00_header, our sections, entries."""
-    names = ("06_hibctl", "44_hibctl") if ours else ()
-    first, last = (generate(rig.grub_d_script(name, scratch), **settings) for name in names) if ours else ("", "")
-    return "\n".join((generate("/etc/grub.d/00_header", **settings), first, entries, last))
+# As 30_os-prober writes them.
+OTHERS = """
+menuentry 'Another system (on /dev/vda9)' --class windows --class os $menuentry_id_option 'osprober-chain-1' {
+  savedefault
+  linux /boot/vmlinuz another ; boot
+}
+submenu 'Advanced options for a third' $menuentry_id_option 'osprober-gnulinux-advanced-2' {
+  menuentry 'A third' { linux /boot/vmlinuz a third ; boot }
+}
+set timeout_style=menu
+if [ "${timeout}" = 0 ]; then
+  set timeout=10
+fi
+"""
+
+
+def grub_cfg(scratch, ours=True, entries=ENTRIES, others="", **settings):
+    """The whole file, as grub-mkconfig puts it together: the distribution's 00_header, our sections, entries of this system
+    and of others. The settings are where they are in /etc."""
+    (scratch / "default").mkdir(exist_ok=True)
+    (scratch / "default/grub").write_text("".join(f"{name}={shlex.quote(value)}\n" for name, value in settings.items()
+                                                  if name.startswith("GRUB_HIBCTL_GUARD")))
+
+    def section(name):
+        return generate(rig.grub_d_script(name, scratch), sysconfdir=str(scratch), **settings) if ours else ""
+
+    return "\n".join((generate("/etc/grub.d/00_header", **settings), section("06_hibctl"), entries, section("30_hibctl"), others,
+                      section("30_os-prober_hibctl"), section("44_hibctl")))
 
 
 def odd_mark(old, new):

@@ -10,7 +10,7 @@ import pytest
 from . import marks, rig
 from .marks import Mark
 from .rig import MIB
-from .scripts import ENTRIES, IMAGE, JUNK, PLAIN, WORDS, grub_cfg, mark
+from .scripts import ENTRIES, IMAGE, JUNK, OTHERS, PLAIN, WORDS, grub_cfg, mark
 
 RAMDISK = b"the right ramdisk\0"
 RESUME = "Resume the hibernated session of 2026-11-22 16:03 (6.1.0-56-cloud-amd64)"
@@ -303,3 +303,82 @@ def test_superusers(make_disk):
         machine.type(b"\r")
         machine.wait_for("Enter username:")
     assert disk.content() == before
+
+
+# ---- other systems ----
+
+GUARD = "Other systems (a hibernated session may be lost)"
+ANOTHER, THIRD = "Another system (on /dev/vda9)", "Advanced options for a third"
+UNGUARDED = [marks.slot(marks.empty()), marks.slot(mark().text()), marks.slot(mark(state="taken").text())]
+
+
+@both_paths
+@pytest.mark.parametrize("guard", ["true", "false", None])
+def test_other_systems_while_a_session_is_asleep(make_disk, with_module, guard):
+    disk = make_disk(marks.slot(mark().text()), with_module, others=OTHERS, GRUB_HIBCTL_GUARD=guard)
+    said = rig.boot(disk.path)
+    assert resumed(said), "it changes nothing for who does not touch a key"
+    shown = f"First Second Third {GUARD}" if guard == "true" else f"First Second Third {ANOTHER} {THIRD}"
+    assert shown in menu(said) and "error" not in said
+    assert (GUARD in said) == (guard == "true")
+
+
+@pytest.mark.parametrize("name", OFFERED)
+def test_guarded_where_a_session_is_offered(make_disk, name):
+    env, title, _words = OFFERED[name]
+    said = rig.boot(make_disk(env, others=OTHERS, GRUB_HIBCTL_GUARD="true").path)
+    assert normal(said) and f"First *Second Third {GUARD} {title} {DISCARD}" in menu(said)
+
+
+def test_guarded_where_the_kernel_is_gone(make_disk):
+    said = rig.boot(make_disk(marks.slot(mark(kernel="/boot/gone").text()), others=OTHERS, GRUB_HIBCTL_GUARD="true").path)
+    assert normal(said) and f"First *Second Third {GUARD}" in menu(said) and ANOTHER not in said
+
+
+@pytest.mark.parametrize("env", UNGUARDED, ids=["nothing", "stale", "spent"])
+def test_nothing_to_guard(make_disk, env):
+    """There is no image: the entries stand where they always do, and the default is what it was."""
+    area = marks.swap_area(IMAGE, MIB)
+    said = rig.boot(make_disk(env, area=area, others=OTHERS, GRUB_HIBCTL_GUARD="true", GRUB_DEFAULT="3").path)
+    assert f"First Second Third *{ANOTHER} {THIRD}" in menu(said) and GUARD not in said
+    assert started(said) == ("BOOT_IMAGE=/boot/vmlinuz another", "")
+
+
+def test_no_other_systems(make_disk):
+    """grub-mkconfig without os-prober: the function is empty but for what GRUB needs."""
+    said = rig.boot(make_disk(marks.slot(marks.empty()), others="", GRUB_HIBCTL_GUARD="true", area=marks.swap_area(IMAGE, MIB)).path)
+    assert normal(said) and "error" not in said
+
+
+def test_through_the_warning(make_disk):
+    disk = make_disk(marks.slot(mark().text()), others=OTHERS, GRUB_HIBCTL_GUARD="true")
+    said = choose(disk, ("automatically in 2s", DOWN * 5 + b"\r"), ("Press ESC to see", ESC), (ANOTHER, b"\r"))
+    for words in ("A hibernated session of this machine may be asleep", "Another system that writes", "discard it."):
+        assert words in said
+    assert started(said) == ("BOOT_IMAGE=/boot/vmlinuz another", "") and mark().text() in disk.content()
+
+
+def test_back_from_the_warning(make_disk):
+    """Who waits comes back to the menu, and can resume."""
+    disk = make_disk(marks.slot(mark().text()), others=OTHERS, GRUB_HIBCTL_GUARD="true")
+    with rig.Boot([disk.path]) as machine:
+        machine.wait_for("automatically in 2s")
+        machine.type(DOWN * 5 + b"\r")
+        machine.wait_for("Press ESC to see")
+        shown = machine.text.count(f"*{RESUME}")
+        while machine.text.count(f"*{RESUME}") == shown:
+            machine.wait_for_more()
+        machine.type(b"\r")
+        said = machine.wait_end()
+    assert resumed(said) and ANOTHER not in said
+
+
+@pytest.mark.parametrize("missing", ["30_hibctl", "30_os-prober_hibctl"])
+def test_one_script_alone_is_refused(make_disk, scratch, missing, monkeypatch):
+    """By grub-script-check, which grub-mkconfig calls before it puts a new grub.cfg in the old one's place."""
+    path = rig.grub_d_script
+    monkeypatch.setattr(rig, "grub_d_script", lambda name, folder: "/dev/null" if name == missing else path(name, folder))
+    text = grub_cfg(scratch, others=OTHERS, GRUB_HIBCTL_GUARD="true")
+    (scratch / "half.cfg").write_text(text)
+    with pytest.raises(RuntimeError, match="[Ss]yntax"):
+        rig.run("grub-script-check", scratch / "half.cfg")
