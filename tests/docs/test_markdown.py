@@ -86,7 +86,7 @@ def check_command(tool, words):
         elif re.fullmatch(r"-[a-zA-Z]+", name):
             assert {f"-{letter}" for letter in name[1:]} <= tool.all_options(command) | set(tool.options()), words
         elif not command:
-            if not re.fullmatch(r"[a-z]+", name):
+            if not re.fullmatch(r"[a-z-]+", name):
                 return  # COMMAND, ..., a file
             assert name in tool.commands, words
             command = name
