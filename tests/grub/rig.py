@@ -114,7 +114,8 @@ def grub_d_script(name, folder):
         return Path(os.environ["HIBCTL_GRUB_D"]) / name
     values = {"prefix": "/usr", "exec_prefix": "/usr", "datarootdir": "/usr/share", "sysconfdir": "/etc",
               "localedir": "/usr/share/locale", "PACKAGE": "hibctl"}
-    text = (TOP / "grub-module" / f"{name}.in").read_text()
+    source, = (TOP / "grub-module").glob(f"{name}*.in")
+    text = source.read_text()
     path = folder / name
     path.write_text(re.sub(r"@(\w+)@", lambda match: values[match.group(1)], text))
     return path

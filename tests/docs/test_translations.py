@@ -1,0 +1,78 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# Copyright (C) 2026 The hibctl authors
+"""Translators get every text, and what they make of it is shown: also that of the script for grub-mkconfig."""
+
+import os
+import re
+from pathlib import Path
+
+import pytest
+
+from . import told
+
+SCRIPT = "grub-module/06_hibctl.sh.in"
+
+
+def test_every_file_with_texts_is_listed():
+    listed = set(told.source("po/POTFILES.in").split())
+    sources = [path for folder in ("efi", "grub-module", "hibctl", "mark")
+               for path in [*(told.TOP / folder).glob("*.[ch]"), *(told.TOP / folder).glob("*.in")]]
+    with_texts = {str(path.relative_to(told.TOP)) for path in sources if re.search(
+        r'(?<![\w"])(?:N?_\(\s*\n?\s*"|(?:gettext(?:_printf)?|translated) ")', path.read_text(encoding="utf-8"))}
+    assert with_texts <= listed
+    for file in listed - with_texts:  # harmless, if it is there
+        assert (told.TOP / file).is_file(), file
+
+
+def test_every_text_of_the_script_is_found():
+    """xgettext understands it, with its here-documents and quotes."""
+    texts = set(re.findall(r'(?:gettext|gettext_printf|translated) "([^"$]+)"', told.source(SCRIPT)))
+    assert len(texts) == 15
+    assert told.script_messages() == texts
+
+
+def catalogue(folder, texts):
+    """Makes a catalogue for "de" of hibctl's own domain."""
+    po, mo = folder / "de.po", folder / "de" / "LC_MESSAGES" / "hibctl.mo"
+    mo.parent.mkdir(parents=True)
+    header = 'msgid ""\nmsgstr "Content-Type: text/plain; charset=UTF-8\\n"\n'
+    po.write_text(header + "".join(f'\nmsgid "{a}"\nmsgstr "{b}"\n' for a, b in texts.items()))
+    done = told.run("msgfmt", "-o", mo, po)
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.fixture
+def script():
+    """As it is installed."""
+    if "HIBCTL_GRUB_D" not in os.environ:
+        pytest.fail("HIBCTL_GRUB_D does not name the folder with the scripts for grub-mkconfig")
+    return Path(os.environ["HIBCTL_GRUB_D"], "06_hibctl").read_text(encoding="utf-8")
+
+
+def test_the_menu_is_translated(script, tmp_path):
+    """By our own catalogue, though GRUB's is the one that grub-mkconfig has set."""
+    catalogue(tmp_path, {"Discard the hibernated session and boot normally": "Die Sitzung verwerfen – für immer",
+                         "Resume the hibernated session of %s (%s)": "Die Sitzung von %s's Zeit (%s)",
+                         "Press ESC for the menu; its last entries resume or discard the session.": "ESC: 100 % Menü"})
+    folder, = re.findall(r'^export TEXTDOMAINDIR="(.*)"$', script, re.M)
+    assert folder.endswith("/share/locale") and "@" not in folder
+    (tmp_path / "06_hibctl").write_text(script.replace(f'"{folder}"', f'"{tmp_path}"'))
+    done = told.run("sh", tmp_path / "06_hibctl", env={
+        "PATH": os.environ["PATH"], "LC_ALL": "C.UTF-8", "LANGUAGE": "de", "TEXTDOMAIN": "grub",
+        "pkgdatadir": "/usr/share/grub", "GRUB_DEVICE": "/dev/vda3"})
+    assert done.returncode == 0, done
+    assert "menuentry 'Die Sitzung verwerfen – für immer' --id hibctl-discard" in done.stdout
+    assert """set hib_title='Die Sitzung von '"${hib_time}"''\\''s Zeit ('"${hib_release}"')'""" in done.stdout
+    assert "echo 'ESC: 100 % Menü'" in done.stdout
+    assert "set hib_title='Resume the hibernated session'" in done.stdout  # not in this catalogue
+    assert "Adding the menu entry" in done.stderr
+
+
+def test_translations_for_the_script():
+    """What the shell's printf gets has the same %s, in the same order: it knows no %1$s."""
+    for po in told.TOP.glob("po/*.po"):
+        done = told.run("msgcat", "--no-wrap", "--sort-output", po)
+        assert done.returncode == 0, done.stderr
+        for original, text in re.findall(r'^msgid "(.+)"\nmsgstr "(.+)"$', done.stdout, re.M):
+            if original in told.script_messages():
+                assert re.findall(r"%[^ %]", text) == re.findall(r"%[^ %]", original), f"{po.name}: {text}"
