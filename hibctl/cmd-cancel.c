@@ -261,6 +261,16 @@ static int settle_mark(const struct situation *s, struct outcome *outcome)
         return both(r, variables);
 }
 
+/* The environment block cannot be reached, for a reason that has been said: R. What is marked elsewhere is disarmed all
+ * the same; an image is not given up, because the mark in the block would stay. */
+static int cancel_elsewhere(const struct situation *s, int r)
+{
+        if (clear(s, is_marked) == EXIT_DONE)
+                say(_("what was marked elsewhere than in the environment block is cleared"));
+        clear_variables(s, situation_systemd_is_live(s));
+        return r;
+}
+
 /* With the lock. */
 static int with_situation(int (*act)(const struct situation *s, struct outcome *outcome))
 {
@@ -271,6 +281,8 @@ static int with_situation(int (*act)(const struct situation *s, struct outcome *
         r = situation_open(&s, /* for_writing= */ true);
         if (r == EXIT_DONE)
                 r = act(&s, &outcome);
+        else if (act == cancel_mark)
+                r = cancel_elsewhere(&s, r);
         closed = situation_close();
         if (closed != EXIT_DONE && (r == EXIT_DONE || r == EXIT_NOTHING))
                 r = closed;

@@ -543,6 +543,21 @@ def test_released_env_comes_first(make):
     assert not rig.is_mounted(machine.root / "boot")
 
 
+def test_cancel_where_the_boot_filesystem_cannot_be_mounted(make):
+    """The variable is disarmed, and it is said that the block was not looked at."""
+    machine = make(layout="fstab")
+    machine("setup").done()
+    uefi = Firmware(machine)
+    uefi("mark", "--store=efi").done()
+    machine.write("etc/fstab", "UUID=00000000-0000-4000-8000-00000000dead /boot ext4 defaults 0 2\n")
+    result = uefi("cancel", "--discard-image")
+    assert result.status == 4 and "00000000dead" in result.err, result
+    assert "what was marked elsewhere than in the environment block is cleared" in result.err
+    assert uefi.mark() is None and result.out == b""
+    result = uefi("cancel")
+    assert result.status == 4 and "elsewhere" not in result.err, "there is nothing more"
+
+
 def test_dry_run_explains(uefi):
     """Each store, in the order in which they are taken, and nothing is written."""
     before = variables(uefi), uefi.machine.grub_reads()
