@@ -325,8 +325,9 @@ static int settle(void)
 
         /* A plan is for one jump: the next one starts from another state. */
         forgotten = plan_forget(plan);
-        /* Before the marks: looking at those may take a mount namespace of our own. */
-        mounted = remount_remembered();
+        /* Before the marks: looking at those may take a mount namespace of our own. A plan that stays calls the boot
+         * filesystem released, so that stays unmounted. */
+        mounted = forgotten == EXIT_DONE ? remount_remembered() : EXIT_NOTHING;
         if (mounted == EXIT_FAILED)
                 return mounted;
         r = with_situation(settle_mark);

@@ -1140,6 +1140,21 @@ def test_settle_that_cannot_mount_again(start):
     assert is_mounted(sk.boot)
 
 
+def test_settle_that_cannot_forget_the_plan(start):
+    """That calls the boot filesystem released: it stays unmounted, until the plan is gone."""
+    sk = start()
+    sk.machine("prepare", "--unmount").done()
+    folder = sk.machine.root / "run/hibctl"
+    run("chattr", "+i", folder / "plan")
+    try:
+        sk.machine("settle").says_no(1, folder / "plan", "cannot remove the plan", "remove it")
+        assert not is_mounted(sk.boot)
+    finally:
+        run("chattr", "-i", folder / "plan")
+    sk.machine("settle").done()
+    assert is_mounted(sk.boot) and not list(folder.iterdir())
+
+
 @pytest.mark.parametrize("text", ["", "/dev/x\n", "a\nb\nc\n", "a\nb\nc\nd"])
 def test_a_damaged_note_of_what_to_mount(start, text):
     sk = start()
