@@ -50,6 +50,10 @@ def test_every_verb_of_env(tool):
     assert [tag.split()[0] for tag in Page("hibctl.8").tags("COMMANDS", "env")] == tool.verbs
 
 
+def test_every_phase_of_sleep(tool):
+    assert set(Page("hibctl.8").tags("COMMANDS", "sleep")) == tool.phases
+
+
 def test_every_store(tool):
     assert set(Page("hibctl.8").tags("STORES")) == tool.stores
 

@@ -65,6 +65,12 @@ class Tool:
         said = run(self.path, "mark", "--store=none-such").stderr
         return set(re.search(r"there are: ([a-z, ]+)$", said.strip())[1].split(", "))
 
+    @functools.cached_property
+    def phases(self):
+        """Of sleep, likewise."""
+        said = run(self.path, "sleep", "none-such", "suspend").stderr
+        return set(re.search(r"there are: ([a-z, ]+)$", said.strip())[1].split(", "))
+
     def usage(self, command):
         """What follows the name in the usage line."""
         text = " ".join(self.help(command).partition("\n\n")[0].split())
