@@ -92,8 +92,10 @@ def settings():
 
 def grub_settings():
     """GRUB_HIBCTL_..., of /etc/default/grub."""
-    names = re.search(r"for name in ([A-Z_ ]+); do", source("grub-module/06_hibctl.sh.in"))[1]
-    return {f"GRUB_HIBCTL_{name}" for name in names.split()}
+    names = re.search(r"for name in ([A-Z_ ]+); do", source("grub-module/06_hibctl.sh.in"))[1].split()
+    for script in TOP.glob("grub-module/*.in"):
+        names += re.findall(r"\$\{GRUB_HIBCTL_([A-Z_]+)-\}", script.read_text(encoding="utf-8"))
+    return {f"GRUB_HIBCTL_{name}" for name in names}
 
 
 def grub_variables():
@@ -128,5 +130,10 @@ def module_messages():
     return xgettext(*sorted(str(path.relative_to(TOP)) for path in TOP.glob("grub-module/*.c")))
 
 
+def scripts():
+    """Those for grub-mkconfig that have texts."""
+    return sorted(str(path.relative_to(TOP)) for path in TOP.glob("grub-module/*.sh.in"))
+
+
 def script_messages():
-    return xgettext("grub-module/06_hibctl.sh.in")
+    return xgettext(*scripts())
