@@ -11,7 +11,7 @@ function __hibctl_words
     for word in $words
         if test $value = 1
             set value 0
-        else if contains -- $word --root --image --device --offset --kernel --initrd --plan --store --modules --initramfs --hook --hooks --timeout
+        else if contains -- $word --root --image --device --offset --kernel --initrd --plan --store --modules --scripts --initramfs --hook --hooks --timeout
             set value 1
         else if not string match -q -- '-?*' $word
             echo -- $word
@@ -93,11 +93,12 @@ complete -c hibctl -n __hibctl_needs_command -a status -d 'say what the next pow
 complete -c hibctl -n __hibctl_needs_command -a mark -d 'arm: the next power-on resumes, once'
 complete -c hibctl -n __hibctl_needs_command -a cancel -d 'disarm: the next power-on boots normally'
 complete -c hibctl -n __hibctl_needs_command -a settle -d 'clear a mark that is spent or stale'
-complete -c hibctl -n __hibctl_needs_command -a setup -d 'reserve the slot and install the GRUB module'
+complete -c hibctl -n __hibctl_needs_command -a setup -d 'make GRUB ask for marks: slot, module and menu'
 complete -c hibctl -n __hibctl_needs_command -a prepare -d 'write a plan for a save kernel'
 complete -c hibctl -n __hibctl_needs_command -a locate -d 'find devices, after running the setup hooks'
 complete -c hibctl -n __hibctl_needs_command -a resume -d 'in the load kernel: hand the image to the kernel'
 complete -c hibctl -n __hibctl_needs_command -a env -d 'manage a GRUB environment block'
+complete -c hibctl -n __hibctl_needs_command -a sleep -d 'for sleep hooks: mark before hibernating, settle afterwards'
 
 complete -c hibctl -l json -d 'print results as JSON'
 complete -c hibctl -s q -l quiet -d 'say errors only'
@@ -120,6 +121,7 @@ complete -c hibctl -n '__hibctl_command cancel' -l hibernate-location -d 'also d
 
 complete -c hibctl -n '__hibctl_command setup' -l remove -d 'undo what setup did'
 complete -c hibctl -n '__hibctl_command setup' -l modules -x -a '(__fish_complete_directories)' -d 'take the module from a folder'
+complete -c hibctl -n '__hibctl_command setup' -l scripts -x -a '(__fish_complete_directories)' -d 'take the scripts for grub.d from a folder'
 
 complete -c hibctl -n '__hibctl_command prepare' -l unmount -d 'unmount the boot filesystem'
 complete -c hibctl -n '__hibctl_command prepare' -l lasting -d 'for the initramfs of load kernels'
@@ -130,6 +132,9 @@ complete -c hibctl -n '__hibctl_command locate resume' -l timeout -x -d 'seconds
 complete -c hibctl -n '__hibctl_command locate' -l hooks -x -a '(__fish_complete_directories)' -d 'folder of the setup hooks'
 complete -c hibctl -n '__hibctl_command locate' -a '(__hibctl_devices)'
 complete -c hibctl -n '__hibctl_command resume' -l device -x -a '(__hibctl_devices)' -d 'device that holds the image'
+
+complete -c hibctl -n '__hibctl_command sleep; and test (count (__hibctl_words)) -eq 1' -a 'pre post check'
+complete -c hibctl -n '__hibctl_command sleep; and test (count (__hibctl_words)) -eq 2' -a 'hibernate hybrid-sleep'
 
 complete -c hibctl -n __hibctl_env_needs_verb -a list -d 'print all variables'
 complete -c hibctl -n __hibctl_env_needs_verb -a get -d 'print the values of single variables'

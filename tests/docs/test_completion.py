@@ -67,6 +67,13 @@ def test_verbs_of_env(shell, tool):
     assert set(tool.verbs) <= shell.words("hibctl env ")
 
 
+def test_sleep(shell, tool):
+    assert shell.words("hibctl sleep ") == tool.phases
+    for action in shell.words("hibctl sleep pre "):
+        assert action in tool.help("sleep")
+    assert shell.words("hibctl sleep check hyb") == {"hybrid-sleep"}
+
+
 @pytest.mark.parametrize("before", ["--root=/mnt ", "--root /mnt ", "-q ", "--json --verbose "])
 def test_the_command_behind_options(shell, before):
     assert shell.words(f"hibctl {before}canc") == {"cancel"}
@@ -114,7 +121,7 @@ def test_files(shell, tmp_path):
     (tmp_path / "folder").mkdir()
     for option in ("mark --plan=", "prepare --initramfs=", "mark --kernel=", "mark --initrd=", "mark --image="):
         assert values(shell.words(f"hibctl {option}{tmp_path}/pl")) == {f"{tmp_path}/plan-of-mine"}, option
-    for option in ("setup --modules=", "locate --hooks="):
+    for option in ("setup --modules=", "setup --scripts=", "locate --hooks="):
         offered = {word.rstrip("/") for word in values(shell.words(f"hibctl {option}{tmp_path}/"))}
         assert offered == {f"{tmp_path}/folder"}, option
 

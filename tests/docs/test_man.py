@@ -50,6 +50,10 @@ def test_every_verb_of_env(tool):
     assert [tag.split()[0] for tag in Page("hibctl.8").tags("COMMANDS", "env")] == tool.verbs
 
 
+def test_every_phase_of_sleep(tool):
+    assert set(Page("hibctl.8").tags("COMMANDS", "sleep")) == tool.phases
+
+
 def test_every_store(tool):
     assert set(Page("hibctl.8").tags("STORES")) == tool.stores
 
@@ -124,6 +128,7 @@ def test_what_the_menu_shows():
     menu = Page("hibresume.7").text("THE MENU")
     for text in ("Resume the hibernated session of %s (%s)", "Resume the hibernated session",
                  "Discard the hibernated session and boot normally",
+                 "Other systems (a hibernated session may be lost)",
                  "Press ESC for the menu; its last entries resume or discard the session.",
                  "The session was not resumed; the ordinary menu follows."):
         assert text in told.script_messages()
@@ -140,6 +145,12 @@ def test_every_variable_of_grub():
     others = told_of - told.grub_variables()
     for name in others:
         assert f"set {name}=" in told.source("grub-module/06_hibctl.sh.in"), name
+
+
+def test_every_script_of_grub():
+    installed = {path.name.partition(".")[0] for path in (told.TOP / "grub-module").glob("[0-9]*.in")}
+    assert len(installed) == 4
+    assert installed == set(re.findall(r"/etc/grub\.d/(\w[\w-]*)", Page("hibresume.7").text("FILES")))
 
 
 def test_every_option_of_probe():

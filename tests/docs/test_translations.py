@@ -10,8 +10,6 @@ import pytest
 
 from . import told
 
-SCRIPT = "grub-module/06_hibctl.sh.in"
-
 
 def test_every_file_with_texts_is_listed():
     listed = set(told.source("po/POTFILES.in").split())
@@ -24,10 +22,11 @@ def test_every_file_with_texts_is_listed():
         assert (told.TOP / file).is_file(), file
 
 
-def test_every_text_of_the_script_is_found():
-    """xgettext understands it, with its here-documents and quotes."""
-    texts = set(re.findall(r'(?:gettext|gettext_printf|translated) "([^"$]+)"', told.source(SCRIPT)))
-    assert len(texts) == 15
+def test_every_text_of_the_scripts_is_found():
+    """xgettext understands them, with their here-documents and quotes."""
+    texts = {text for script in told.scripts()
+             for text in re.findall(r'(?:gettext|gettext_printf|translated) "([^"$]+)"', told.source(script))}
+    assert len(texts) >= 20
     assert told.script_messages() == texts
 
 
@@ -68,7 +67,7 @@ def test_the_menu_is_translated(script, tmp_path):
     assert "Adding the menu entry" in done.stderr
 
 
-def test_translations_for_the_script():
+def test_translations_for_the_scripts():
     """What the shell's printf gets has the same %s, in the same order: it knows no %1$s."""
     for po in told.TOP.glob("po/*.po"):
         done = told.run("msgcat", "--no-wrap", "--sort-output", po)

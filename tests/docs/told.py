@@ -65,6 +65,12 @@ class Tool:
         said = run(self.path, "mark", "--store=none-such").stderr
         return set(re.search(r"there are: ([a-z, ]+)$", said.strip())[1].split(", "))
 
+    @functools.cached_property
+    def phases(self):
+        """Of sleep, likewise."""
+        said = run(self.path, "sleep", "none-such", "suspend").stderr
+        return set(re.search(r"there are: ([a-z, ]+)$", said.strip())[1].split(", "))
+
     def usage(self, command):
         """What follows the name in the usage line."""
         text = " ".join(self.help(command).partition("\n\n")[0].split())
@@ -86,8 +92,10 @@ def settings():
 
 def grub_settings():
     """GRUB_HIBCTL_..., of /etc/default/grub."""
-    names = re.search(r"for name in ([A-Z_ ]+); do", source("grub-module/06_hibctl.sh.in"))[1]
-    return {f"GRUB_HIBCTL_{name}" for name in names.split()}
+    names = re.search(r"for name in ([A-Z_ ]+); do", source("grub-module/06_hibctl.sh.in"))[1].split()
+    for script in TOP.glob("grub-module/*.in"):
+        names += re.findall(r"\$\{GRUB_HIBCTL_([A-Z_]+)-\}", script.read_text(encoding="utf-8"))
+    return {f"GRUB_HIBCTL_{name}" for name in names}
 
 
 def grub_variables():
@@ -122,5 +130,10 @@ def module_messages():
     return xgettext(*sorted(str(path.relative_to(TOP)) for path in TOP.glob("grub-module/*.c")))
 
 
+def scripts():
+    """Those for grub-mkconfig that have texts."""
+    return sorted(str(path.relative_to(TOP)) for path in TOP.glob("grub-module/*.sh.in"))
+
+
 def script_messages():
-    return xgettext("grub-module/06_hibctl.sh.in")
+    return xgettext(*scripts())
