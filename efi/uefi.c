@@ -288,23 +288,38 @@ int64_t uefi_space_for(const struct uefi_variable *variable, size_t size)
 
 /* ---- variables that the firmware and shim make ---- */
 
-static bool is_one(const struct uefi_variable *variable, uint32_t *attributes)
+/* 1 or 0, or a negative errno. */
+static int is_one(const struct uefi_variable *variable, uint32_t *attributes)
 {
         uint8_t value;
+        ssize_t n = uefi_read(variable, &value, 1, attributes);
 
-        return uefi_read(variable, &value, 1, attributes) == 1 && value == 1;
+        return n < 0 && n != -EFBIG ? (int)n : n == 1 && value == 1;
 }
 
 /* shim can be told to check nothing ("mokutil --disable-validation"); it then leaves a volatile variable. */
-bool uefi_secure_boot(void)
+int uefi_secure_boot_state(void)
 {
         static const struct uefi_variable secure_boot = { "SecureBoot", GLOBAL_GUID },
                                           setup_mode = { "SetupMode", GLOBAL_GUID },
                                           disabled = { "MokSBStateRT", SHIM_GUID };
         uint32_t attributes = 0;
+        int r = is_one(&secure_boot, NULL), setup, off;
 
-        return is_one(&secure_boot, NULL) && !is_one(&setup_mode, NULL) &&
-               !(is_one(&disabled, &attributes) && !(attributes & EFI_VARIABLE_NON_VOLATILE));
+        if (r <= 0)
+                return r;
+        setup = is_one(&setup_mode, NULL);
+        off = is_one(&disabled, &attributes);
+        if (setup > 0 || (off > 0 && !(attributes & EFI_VARIABLE_NON_VOLATILE)))
+                return 0;
+        return setup < 0 ? setup : off < 0 ? off : 1;
+}
+
+bool uefi_secure_boot(void)
+{
+        int r = uefi_secure_boot_state();
+
+        return r > 0;
 }
 
 static const struct uefi_variable boot_current = { "BootCurrent", GLOBAL_GUID },

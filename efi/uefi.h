@@ -58,7 +58,9 @@ int64_t uefi_room(void);
 /* What SIZE bytes of contents under NAME take there, with some reserve for how firmware keeps them. */
 int64_t uefi_space_for(const struct uefi_variable *variable, size_t size);
 
-/* Whether the firmware, and so GRUB, refuses what is not signed. */
+/* Whether the firmware, and so GRUB, refuses what is not signed. The first: 1 or 0, or a negative errno; to the second,
+ * what cannot be read is not on. */
+int uefi_secure_boot_state(void);
 bool uefi_secure_boot(void);
 
 /* The boot entry that this system was started by, and the one that is to be started next, once. 0 or a negative errno:

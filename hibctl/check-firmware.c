@@ -15,12 +15,21 @@
 
 void check_secure_boot(const struct checkup *c, struct finding *f)
 {
+        int on = uefi_secure_boot_state();
+
+        (void)c;
+        if (uefi_access() == UEFI_NO_FIRMWARE)
+                return;
         if (uefi_access() == UEFI_NOT_MOUNTED)
-                find(f, LEVEL_UNKNOWN, NULL, _("whether it is on cannot be told without efivarfs"));
-        else if (c->s.secure_boot)
+                find(f, LEVEL_UNKNOWN, "mount -t efivarfs efivarfs " UEFI_MOUNT_POINT,
+                     _("whether it is on cannot be told without efivarfs"));
+        else if (on < 0)
+                find(f, LEVEL_UNKNOWN, is_root() ? NULL : _("run it as root"), _("whether it is on cannot be told: %s"),
+                     strerror(-on));
+        else if (on)
                 find(f, LEVEL_NOTE, NULL,
                      _("on: GRUB loads no module that is not part of it, and sees a mark in the environment block only"));
-        else if (uefi_access() != UEFI_NO_FIRMWARE)
+        else
                 find_ok(f, _("off: GRUB may load its module"));
 }
 
@@ -87,8 +96,11 @@ void check_boot_order(const struct checkup *c, struct finding *f)
         n = uefi_boot_current(&current);
         if (n == 0)
                 n = entries_before(current, &names);
-        if (n < 0)
+        if (n == -ENOENT || n == -EBADMSG) /* so says the firmware */
                 find(f, LEVEL_NOTE, _("look at it with efibootmgr"),
+                     _("the firmware does not tell whom it starts first"));
+        else if (n < 0)
+                find(f, LEVEL_UNKNOWN, is_root() ? NULL : _("run it as root"),
                      _("whom the firmware starts first cannot be told: %s"), strerror(-n));
         else if (n == 0)
                 find_ok(f, _("the entry that this system was started by, %04X, comes first"), current);

@@ -120,17 +120,6 @@ void check_slot(const struct checkup *c, struct finding *f)
 
 /* ---- the module ---- */
 
-/* NULL if it cannot be read; *ERROR says why. */
-static char *read_module(const char *path, size_t *size, int *error)
-{
-        char *data = NULL;
-        ssize_t n = read_whole_file(path, MODULE_MAX, &data);
-
-        *error = n < 0 ? (int)n : 0;
-        *size = n < 0 ? 0 : (size_t)n;
-        return data;
-}
-
 /* GRUB then takes neither it nor a mark in a variable or boot bits; the script stands in. */
 static void compare_release(struct finding *f, const char *path, const char *folder, const char *data, size_t size)
 {
@@ -143,8 +132,17 @@ static void compare_release(struct finding *f, const char *path, const char *fol
                 find(f, LEVEL_WARNING, _("install hibctl for that GRUB, then run 'hibctl setup'"),
                      _("%s was built for GRUB %s, but GRUB %s is installed, which will not load it"), path, built_for,
                      installed);
+        else if (!installed[0])
+                find(f, LEVEL_NOTE, NULL, _("%s, built for GRUB %s; which GRUB is installed cannot be told"), path,
+                     built_for);
         else
                 find_ok(f, _("%s, built for GRUB %s"), path, built_for);
+}
+
+static void cannot_read(struct finding *f, const char *path, int error)
+{
+        find(f, LEVEL_UNKNOWN, is_root() ? NULL : _("run it as root"), _("%s cannot be read: %s"), path,
+             strerror(-error));
 }
 
 static void check_one_module(const struct checkup *c, const char *platform, struct finding *f)
@@ -152,19 +150,23 @@ static void check_one_module(const struct checkup *c, const char *platform, stru
         _cleanup_free_ char *folder = xasprintf("%s/%s", c->boot->prefix, platform);
         _cleanup_free_ char *path = xasprintf("%s/%s", folder, GRUB_MODULE_NAME), *present = NULL;
         _cleanup_free_ char *from = xasprintf("%s/%s/%s", c->modules, platform, GRUB_MODULE_NAME), *wanted = NULL;
-        size_t size, wanted_size;
-        int error, ignored;
+        ssize_t n = read_whole_file(path, MODULE_MAX, &present), n_wanted = read_whole_file(from, MODULE_MAX, &wanted);
 
-        present = read_module(path, &size, &error);
-        wanted = read_module(from, &wanted_size, &ignored);
-        if (error == -ENOENT)
+        if (n == -ENOENT) {
                 find(f, LEVEL_WARNING, wanted ? _("run 'hibctl setup'") : _("install hibctl's module for this GRUB"),
                      _("%s is not there, so a script stands in, which sees no image"), path);
-        else if (!present)
-                find(f, LEVEL_UNKNOWN, is_root() ? NULL : _("run it as root"), "%s: %s", path, strerror(-error));
-        else
-                compare_release(f, path, folder, present, size);
-        if (f->level <= LEVEL_NOTE && wanted && (size != wanted_size || memcmp(present, wanted, size) != 0))
+                return;
+        }
+        if (n < 0) {
+                cannot_read(f, path, (int)n);
+                return;
+        }
+        compare_release(f, path, folder, present, (size_t)n);
+        if (f->level >= LEVEL_WARNING || n_wanted == -ENOENT)
+                return;
+        if (n_wanted < 0)
+                cannot_read(f, from, (int)n_wanted);
+        else if (n != n_wanted || memcmp(present, wanted, (size_t)n) != 0)
                 find(f, LEVEL_WARNING, _("run 'hibctl setup'"), _("%s is another one than %s"), path, from);
 }
 
@@ -350,6 +352,12 @@ void check_marks(const struct checkup *c, struct finding *f)
                 if (c->s.sources[i].status == SOURCE_FUTURE) {
                         find(f, LEVEL_WARNING, _("install that hibctl again, or run 'hibctl cancel'"),
                              _("%s: it holds a mark of a newer hibctl"), place_of(c, i));
+                        return;
+                }
+        for (size_t i = 0; c->boot && i < N_STORES; i++)
+                if (c->s.sources[i].status == SOURCE_UNREADABLE) {
+                        find(f, LEVEL_UNKNOWN, is_root() ? NULL : _("run it as root"),
+                             _("%s: whether it holds a mark cannot be told"), place_of(c, i));
                         return;
                 }
         for (size_t i = 0; i < N_STORES; i++)

@@ -7,7 +7,9 @@
 
 #include <errno.h>
 #include <string.h>
+#include <sys/utsname.h>
 
+#include "bzimage.h"
 #include "check.h"
 #include "device.h"
 #include "globals.h"
@@ -181,22 +183,38 @@ static void compare_with_active(const struct checkup *c, dev_t dev, uint64_t off
                      device, (unsigned long long)offset);
 }
 
-void check_resume(const struct checkup *c, struct finding *f)
+/* Where no resume device is set, mark needs to be told of a swap file on btrfs. *REMEDY, which the caller frees, is
+ * how, or NULL. */
+static void find_boot_words(const struct checkup *c, char **remedy)
 {
+        _cleanup_free_ char *device = NULL;
         uint64_t offset;
         dev_t dev;
 
+        *remedy = NULL;
+        if (c->swaps.n == 1 && c->swaps.areas[0].is_file && area_place(&c->swaps.areas[0], &dev, &offset) == 0 &&
+            device_path(dev, &device) == 0)
+                *remedy = xasprintf(_("boot with resume=%s resume_offset=%llu"), device, (unsigned long long)offset);
+}
+
+void check_resume(const struct checkup *c, struct finding *f)
+{
+        _cleanup_free_ char *remedy = NULL;
+        uint64_t offset;
+        dev_t dev;
+        bool is_set = target_resume_setting(&dev, &offset);
+
         if (c->imaging.result != EXIT_DONE) {
                 find_refused(f, LEVEL_PROBLEM, c->imaging.said);
-                if (is_root())
-                        return;
-        }
-        if (target_resume_setting(&dev, &offset))
-                compare_with_active(c, dev, offset, f);
-        else if (c->imaging.result == EXIT_DONE)
-                find(f, LEVEL_NOTE, _("boot with resume= to have an image found that is not marked"),
-                     _("no resume device is set; a mark names %s, offset %llu"), c->mark.image,
+                find_boot_words(c, &remedy);
+                if (!is_set && remedy)
+                        find(f, f->level, remedy, "%s", f->words);
+        } else if (!is_set)
+                find(f, LEVEL_NOTE, NULL,
+                     _("%s, offset %llu, as the only area that is active: no resume device is set"), c->mark.image,
                      (unsigned long long)c->mark.offset);
+        if (is_set && (c->imaging.result == EXIT_DONE || !is_root()))
+                compare_with_active(c, dev, offset, f);
 }
 
 /* Whether TAG is that device. Who is not root cannot look for it: then anything is. */
@@ -210,78 +228,105 @@ static bool leads_to(const char *tag, dev_t dev)
         return found == dev;
 }
 
-/* The value of the last KEY=VALUE of the running kernel's command line, or NULL; the caller frees. */
-static char *command_line_value(const char *key)
+/* The last values of resume= and resume_offset= on the running kernel's command line, "" if they are not there. 0 or a
+ * negative errno. */
+struct command_line {
+        char resume[256];
+        uint64_t offset;
+};
+
+static int read_command_line(struct command_line *line)
 {
         _cleanup_free_ char *path = in_root("/proc/cmdline"), *text = NULL;
-        char *save = NULL, *found = NULL;
+        ssize_t n = read_whole_file(path, SMALL_FILE, &text);
+        char *save = NULL;
 
-        if (read_whole_file(path, SMALL_FILE, &text) < 0)
-                return NULL;
-        for (char *word = strtok_r(text, " \n", &save); word; word = strtok_r(NULL, " \n", &save))
-                if (strncmp(word, key, strlen(key)) == 0 && word[strlen(key)] == '=') {
-                        free(found);
-                        found = xstrdup(word + strlen(key) + 1);
-                }
-        return found;
+        *line = (struct command_line){ .offset = 0 };
+        if (n < 0)
+                return (int)n;
+        for (char *word = strtok_r(text, " \n", &save); word; word = strtok_r(NULL, " \n", &save)) {
+                if (strncmp(word, "resume=", 7) == 0)
+                        snprintf(line->resume, sizeof(line->resume), "%s", word + 7);
+                else if (strncmp(word, "resume_offset=", 14) == 0)
+                        line->offset = strtoull(word + 14, NULL, 10);
+        }
+        return 0;
+}
+
+static bool is_device(const char *value)
+{
+        return value && value[0] && strcmp(value, "none") != 0 && strcmp(value, "auto") != 0;
 }
 
 /* What says where to resume from, beside what the running kernel has been told. */
 void check_resume_settings(const struct checkup *c, struct finding *f)
 {
-        _cleanup_free_ char *line = command_line_value("resume"), *line_offset = command_line_value("resume_offset");
-        _cleanup_free_ char *file = NULL, *ramdisk = check_initramfs_tools_resume(&file);
+        _cleanup_config_ struct config ramdisk;
+        struct command_line line;
         uint64_t offset;
         dev_t dev;
+        int r = read_command_line(&line);
 
+        check_initramfs_tools_resume(&ramdisk);
         if (!check_image_place(c, &dev, &offset))
                 return;
-        if (line && (!leads_to(line, dev) || strtoull(line_offset ? line_offset : "0", NULL, 10) != offset))
+        if (line.resume[0] && (!leads_to(line.resume, dev) || line.offset != offset))
                 find(f, LEVEL_WARNING, _("correct the command line in /etc/default/grub, and run update-grub"),
-                     _("resume=%s resume_offset=%s on the kernel's command line is not where this system would "
+                     _("resume=%s resume_offset=%llu on the kernel's command line is not where this system would "
                        "hibernate to now"),
-                     line, line_offset ? line_offset : "0");
-        else if (ramdisk && strcmp(ramdisk, "none") != 0 && strcmp(ramdisk, "auto") != 0 && !leads_to(ramdisk, dev))
+                     line.resume, (unsigned long long)line.offset);
+        else if (is_device(ramdisk.value) && !leads_to(ramdisk.value, dev))
                 find(f, LEVEL_WARNING, _("correct it, and run update-initramfs -u"),
-                     _("%s: RESUME=%s is not where this system would hibernate to now"), file, ramdisk);
-        else if (line || ramdisk)
-                find_ok(f, _("the kernel's command line and the initramfs name the same place"));
+                     _("%s: RESUME=%s is not where this system would hibernate to now"), ramdisk.file, ramdisk.value);
+        else if (r < 0)
+                find(f, LEVEL_UNKNOWN, _("mount /proc"), _("the kernel's command line cannot be read: %s"),
+                     strerror(-r));
+        else if (ramdisk.unread)
+                find_unread(f, &ramdisk);
+        else if (line.resume[0] || is_device(ramdisk.value))
+                find_ok(f, _("the kernel's command line and the initramfs name no other place"));
 }
 
 /* ---- encryption ---- */
 
-/* Whether the mapping NAME gets a new key at each start. *FILE, which the caller frees, says so. */
-static bool has_random_key(const char *name, char **file)
+/* Whether the mapping NAME gets a new key at each start, says FILE: 1 or 0, or a negative errno. */
+static int has_random_key(const char *name, const char *file)
 {
         _cleanup_free_ char *text = NULL;
+        ssize_t n = read_whole_file(file, SMALL_FILE, &text);
         char *save = NULL;
 
-        *file = in_root("/etc/crypttab");
-        if (read_whole_file(*file, SMALL_FILE, &text) < 0)
-                return false;
+        if (n < 0)
+                return n == -ENOENT ? 0 : (int)n;
         for (char *line = strtok_r(text, "\n", &save); line; line = strtok_r(NULL, "\n", &save)) {
                 char mapping[256], source[256], key[256];
                 if (sscanf(line, "%255s %255s %255s", mapping, source, key) == 3 && strcmp(mapping, name) == 0)
                         return strcmp(key, "/dev/urandom") == 0 || strcmp(key, "/dev/random") == 0 ||
                                strcmp(key, "/dev/hwrng") == 0;
         }
-        return false;
+        return 0;
 }
 
 void check_encryption(const struct checkup *c, struct finding *f)
 {
-        _cleanup_free_ char *name = NULL, *file = NULL;
+        _cleanup_free_ char *name = NULL, *file = in_root("/etc/crypttab");
         unsigned int layers;
         uint64_t offset;
         dev_t dev;
+        int random;
 
         if (!check_image_place(c, &dev, &offset))
                 return;
         layers = device_layers(dev);
-        name = device_mapping_name(dev);
-        if ((layers & LAYER_CRYPT) && name && has_random_key(name, &file))
+        name = layers & LAYER_CRYPT ? device_mapping_name(dev) : NULL;
+        random = name ? has_random_key(name, file) : 0;
+        if (random > 0)
                 find(f, LEVEL_PROBLEM, _("give it a key that stays, in LUKS"),
                      _("%s gets a new random key at each start (%s): no image on it can be read again"), name, file);
+        else if (random < 0)
+                find(f, LEVEL_UNKNOWN, is_root() ? NULL : _("run it as root"),
+                     _("%s is encrypted; whether its key stays cannot be told, for %s cannot be read: %s"), name, file,
+                     strerror(-random));
         else if (layers & LAYERS_UNSEEN)
                 find(f, LEVEL_NOTE, NULL,
                      _("the image will be on a device that GRUB does not see (encrypted, mapped or on the network): a "
@@ -292,10 +337,22 @@ void check_encryption(const struct checkup *c, struct finding *f)
 
 /* ---- the kernel ---- */
 
+/* mark takes a kernel file that is none of x86, and so one that cannot be read. */
 void check_kernel(const struct checkup *c, struct finding *f)
 {
+        _cleanup_free_ char *path = NULL;
+        char build[BZIMAGE_TEXT_MAX];
+        struct utsname running;
+
+        uname(&running);
+        path = target_kernel_of(running.release);
         if (c->kernel.result != EXIT_DONE)
                 find_refused(f, LEVEL_PROBLEM, c->kernel.said);
+        else if (path && !bzimage_read_build(path, build))
+                find(f, LEVEL_UNKNOWN, _("see to it that it is the file of the running kernel"),
+                     _("%s: its build could not be compared with the running kernel: not an x86 kernel file, or it "
+                       "cannot be read"),
+                     path);
         else
                 find_ok(f, _("the running one is installed: %s"), c->mark.kernel);
 }

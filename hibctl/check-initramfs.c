@@ -22,28 +22,146 @@
 #define TOOLS "/etc/initramfs-tools"
 #define DRACUT "/usr/lib/dracut"
 
-/* ---- a folder, sorted ---- */
+/* ---- configuration ---- */
 
-/* Calls LOOK with the path of each entry of FOLDER that WANTED takes, in the order of their names. */
-static void each_file(const char *folder, int (*wanted)(const struct dirent *),
-                      void (*look)(const char *path, void *data), void *data)
+void config_free(struct config *config)
+{
+        free(config->value);
+        free(config->file);
+        free(config->unread);
+        *config = (struct config){ .error = 0 };
+}
+
+void find_unread(struct finding *f, const struct config *config)
+{
+        find(f, LEVEL_UNKNOWN, is_root() ? NULL : _("run it as root"), _("%s cannot be read: %s"), config->unread,
+             strerror(config->error));
+}
+
+static void cannot_read(struct config *config, const char *path, int error)
+{
+        if (error == ENOENT || config->unread)
+                return;
+        config->unread = xstrdup(path);
+        config->error = error;
+}
+
+/* VALUE is what PATH says. */
+static void set_config(struct config *config, const char *value, const char *path)
+{
+        free(config->value);
+        free(config->file);
+        config->value = xstrdup(value);
+        config->file = xstrdup(path);
+}
+
+/* Calls LINE with each line of the file PATH, without the blanks before it. */
+static void each_line(const char *path, void (*line)(struct config *config, char *text, const char *path),
+                      struct config *config)
+{
+        _cleanup_free_ char *text = NULL;
+        ssize_t n = read_whole_file(path, CONFIG_MAX, &text);
+        char *save = NULL;
+
+        if (n < 0)
+                cannot_read(config, path, (int)-n);
+        for (char *one = n < 0 ? NULL : strtok_r(text, "\n", &save); one; one = strtok_r(NULL, "\n", &save))
+                line(config, one + strspn(one, " \t"), path);
+}
+
+/* The paths of what WANTED takes in FOLDER, in the order of their names: *PATHS, which the caller frees, and each. */
+static size_t list_folder(const char *folder, int (*wanted)(const struct dirent *), char ***paths,
+                          struct config *config)
 {
         struct dirent **entries = NULL;
         int n = scandir(folder, &entries, wanted, alphasort);
 
+        *paths = xmalloc((size_t)(n > 0 ? n : 1) * sizeof(**paths));
+        if (n < 0)
+                cannot_read(config, folder, errno);
         for (int i = 0; i < n; i++) {
-                _cleanup_free_ char *path = xasprintf("%s/%s", folder, entries[i]->d_name);
-                look(path, data);
+                (*paths)[i] = xasprintf("%s/%s", folder, entries[i]->d_name);
                 free(entries[i]);
         }
         free(entries);
+        return n > 0 ? (size_t)n : 0;
 }
+
+static void each_line_in_folder(const char *folder, int (*wanted)(const struct dirent *),
+                                void (*line)(struct config *config, char *text, const char *path),
+                                struct config *config)
+{
+        char **paths;
+        size_t n = list_folder(folder, wanted, &paths, config);
+
+        for (size_t i = 0; i < n; i++) {
+                each_line(paths[i], line, config);
+                free(paths[i]);
+        }
+        free(paths);
+}
+
+/* ---- initramfs-tools ---- */
 
 /* As mkinitramfs chooses what it reads. */
 static int is_config_name(const struct dirent *e)
 {
         return isalnum((unsigned char)e->d_name[0]) && !strstr(e->d_name, ".dpkg-");
 }
+
+/* The files are shell; only lines that are nothing but RESUME=... are understood. */
+static void take_resume(struct config *config, char *text, const char *path)
+{
+        if (strncmp(text, "RESUME=", 7) != 0)
+                return;
+        text += 7;
+        text += *text == '"' || *text == '\'';
+        text[strcspn(text, "\"' \t#")] = '\0';
+        set_config(config, text, path);
+}
+
+void check_initramfs_tools_resume(struct config *config)
+{
+        _cleanup_free_ char *main_file = in_root(TOOLS "/initramfs.conf"), *folder = in_root(TOOLS "/conf.d");
+
+        *config = (struct config){ .error = 0 };
+        each_line(main_file, take_resume, config);
+        each_line_in_folder(folder, is_config_name, take_resume, config);
+}
+
+/* 1 or 0, or a negative errno. */
+static int is_older(const char *path, const char *than)
+{
+        struct stat a, b;
+
+        if (stat(path, &a) < 0 || stat(than, &b) < 0)
+                return -errno;
+        return a.st_mtim.tv_sec < b.st_mtim.tv_sec ||
+               (a.st_mtim.tv_sec == b.st_mtim.tv_sec && a.st_mtim.tv_nsec < b.st_mtim.tv_nsec);
+}
+
+static void check_tools(const char *initrd, struct finding *f)
+{
+        _cleanup_config_ struct config config;
+        int older = 0;
+
+        check_initramfs_tools_resume(&config);
+        if (config.file)
+                older = is_older(initrd, config.file);
+        if (older < 0)
+                cannot_read(&config, initrd, -older);
+        if (config.value && strcmp(config.value, "none") == 0)
+                find(f, LEVEL_WARNING, _("write RESUME=auto there, or name the device, and run update-initramfs -u"),
+                     _("%s: RESUME=none: an image is resumed only if GRUB names it"), config.file);
+        else if (config.unread)
+                find_unread(f, &config);
+        else if (older)
+                find(f, LEVEL_WARNING, _("run update-initramfs -u"), _("%s is older than %s"), initrd, config.file);
+        else
+                find_ok(f, _("%s, made by initramfs-tools"), initrd);
+}
+
+/* ---- dracut ---- */
 
 static int is_conf(const struct dirent *e)
 {
@@ -52,83 +170,10 @@ static int is_conf(const struct dirent *e)
         return e->d_name[0] != '.' && n > 5 && strcmp(e->d_name + n - 5, ".conf") == 0;
 }
 
-/* ---- initramfs-tools ---- */
-
-struct setting {
-        char *value, *file; /* owned */
-};
-
-/* The files are shell; only lines that are nothing but RESUME=... are understood. */
-static void take_resume(const char *path, void *data)
-{
-        struct setting *setting = data;
-        _cleanup_free_ char *text = NULL;
-        char *save = NULL;
-
-        if (read_whole_file(path, CONFIG_MAX, &text) < 0)
-                return;
-        for (char *line = strtok_r(text, "\n", &save); line; line = strtok_r(NULL, "\n", &save)) {
-                char *value = line + strspn(line, " \t");
-                if (strncmp(value, "RESUME=", 7) != 0)
-                        continue;
-                value += 7;
-                value += *value == '"' || *value == '\'';
-                value[strcspn(value, "\"' \t#")] = '\0';
-                free(setting->value);
-                free(setting->file);
-                *setting = (struct setting){ xstrdup(value), xstrdup(path) };
-        }
-}
-
-char *check_initramfs_tools_resume(char **file)
-{
-        _cleanup_free_ char *main_file = in_root(TOOLS "/initramfs.conf"), *folder = in_root(TOOLS "/conf.d");
-        struct setting setting = { .value = NULL };
-
-        take_resume(main_file, &setting);
-        each_file(folder, is_config_name, take_resume, &setting);
-        if (setting.value && !setting.value[0]) {
-                free(setting.value);
-                setting.value = NULL;
-        }
-        *file = setting.file;
-        return setting.value;
-}
-
-static bool is_older(const char *path, const char *than)
-{
-        struct stat a, b;
-
-        return stat(path, &a) == 0 && stat(than, &b) == 0 &&
-               (a.st_mtim.tv_sec < b.st_mtim.tv_sec ||
-                (a.st_mtim.tv_sec == b.st_mtim.tv_sec && a.st_mtim.tv_nsec < b.st_mtim.tv_nsec));
-}
-
-static void check_tools(const char *initrd, struct finding *f)
-{
-        _cleanup_free_ char *file = NULL, *resume = check_initramfs_tools_resume(&file);
-
-        if (resume && strcmp(resume, "none") == 0)
-                find(f, LEVEL_WARNING, _("write RESUME=auto there, or name the device, and run update-initramfs -u"),
-                     _("%s: RESUME=none: an image is resumed only if GRUB names it"), file);
-        else if (file && is_older(initrd, file))
-                find(f, LEVEL_WARNING, _("run update-initramfs -u"), _("%s is older than %s"), initrd, file);
-        else
-                find_ok(f, _("%s, made by initramfs-tools"), initrd);
-}
-
-/* ---- dracut ---- */
-
 static int is_resume_module(const struct dirent *e)
 {
         return isdigit((unsigned char)e->d_name[0]) && isdigit((unsigned char)e->d_name[1]) &&
                (strcmp(e->d_name + 2, "resume") == 0 || strcmp(e->d_name + 2, "hibctl") == 0);
-}
-
-static void note_it(const char *path, void *data)
-{
-        (void)path;
-        *(bool *)data = true;
 }
 
 /* Whether WORD stands in TEXT between quotes, blanks or the like. */
@@ -143,36 +188,51 @@ static bool has_word(const char *text, const char *word)
 }
 
 /* A line such as: omit_dracutmodules+=" resume " */
-static void take_omission(const char *path, void *data)
+static void take_omission(struct config *config, char *text, const char *path)
 {
-        char **file = data, *save = NULL;
-        _cleanup_free_ char *text = NULL;
+        static const char key[] = "omit_dracutmodules";
 
-        if (read_whole_file(path, CONFIG_MAX, &text) < 0)
-                return;
-        for (char *line = strtok_r(text, "\n", &save); line && !*file; line = strtok_r(NULL, "\n", &save)) {
-                const char *from = line + strspn(line, " \t");
-                if (strncmp(from, "omit_dracutmodules", strlen("omit_dracutmodules")) == 0 && has_word(from, "resume"))
-                        *file = xstrdup(path);
+        if (strncmp(text, key, strlen(key)) == 0 && has_word(text, "resume"))
+                set_config(config, "resume", path);
+}
+
+static void read_omissions(struct config *config)
+{
+        static const char *const folders[] = { "/usr/lib/dracut/dracut.conf.d", "/etc/dracut.conf.d" };
+        _cleanup_free_ char *main_file = in_root("/etc/dracut.conf");
+
+        *config = (struct config){ .error = 0 };
+        each_line(main_file, take_omission, config);
+        for (size_t i = 0; i < ELEMENTS(folders); i++) {
+                _cleanup_free_ char *folder = in_root(folders[i]);
+                each_line_in_folder(folder, is_conf, take_omission, config);
         }
+}
+
+static bool has_resume_module(const char *folder, struct config *config)
+{
+        char **paths;
+        size_t n = list_folder(folder, is_resume_module, &paths, config);
+
+        for (size_t i = 0; i < n; i++)
+                free(paths[i]);
+        free(paths);
+        return n > 0;
 }
 
 static void check_dracut(const char *initrd, struct finding *f)
 {
-        static const char *const folders[] = { "/usr/lib/dracut/dracut.conf.d", "/etc/dracut.conf.d" };
-        _cleanup_free_ char *modules = in_root(DRACUT "/modules.d"), *main_file = in_root("/etc/dracut.conf");
-        _cleanup_free_ char *omits = NULL;
-        bool has_module = false;
+        _cleanup_free_ char *modules = in_root(DRACUT "/modules.d");
+        _cleanup_config_ struct config config;
+        bool has_module;
 
-        each_file(modules, is_resume_module, note_it, &has_module);
-        take_omission(main_file, &omits);
-        for (size_t i = 0; i < ELEMENTS(folders); i++) {
-                _cleanup_free_ char *folder = in_root(folders[i]);
-                each_file(folder, is_conf, take_omission, &omits);
-        }
-        if (omits)
+        read_omissions(&config);
+        has_module = has_resume_module(modules, &config);
+        if (config.file)
                 find(f, LEVEL_WARNING, _("take it out there, and run dracut -f"),
-                     _("%s leaves dracut's module 'resume' out"), omits);
+                     _("%s leaves dracut's module 'resume' out"), config.file);
+        else if (config.unread)
+                find_unread(f, &config);
         else if (!has_module)
                 find(f, LEVEL_WARNING, _("install dracut's module 'resume', and run dracut -f"),
                      _("%s has no module that resumes"), modules);

@@ -42,9 +42,21 @@ struct checkup {
  * is active. False if neither tells. */
 bool check_image_place(const struct checkup *c, dev_t *dev, uint64_t *offset);
 
-/* RESUME= of initramfs-tools, or NULL if it is not there or says nothing; *FILE is the file that says it. The caller
- * frees both. */
-char *check_initramfs_tools_resume(char **file);
+/* What a program's configuration says. */
+struct config {
+        char *value, *file; /* owned: NULL if nothing says it, and the file that does */
+        char *unread;       /* owned: a file or folder that cannot be read, or NULL; then the rest may not be so */
+        int error;          /* why */
+};
+
+void config_free(struct config *config);
+#define _cleanup_config_ _cleanup_(config_free)
+
+/* RESUME= of initramfs-tools. */
+void check_initramfs_tools_resume(struct config *config);
+
+/* That CONFIG could not be read. */
+void find_unread(struct finding *f, const struct config *config);
 
 typedef void check_fn(const struct checkup *c, struct finding *f);
 

@@ -18,15 +18,15 @@ void finding_free(struct finding *f)
 
 void find(struct finding *f, enum level level, const char *remedy, const char *fmt, ...)
 {
-        char *words;
+        char *words, *copy = remedy ? xstrdup(remedy) : NULL;
         va_list ap;
 
         va_start(ap, fmt);
         if (vasprintf(&words, fmt, ap) < 0)
                 words = xstrdup(""); /* ends the program: there is no memory */
         va_end(ap);
-        finding_free(f);
-        *f = (struct finding){ level, words, remedy ? xstrdup(remedy) : NULL };
+        finding_free(f); /* both may have been its own */
+        *f = (struct finding){ level, words, copy };
 }
 
 /* Where the remedy begins: behind the last semicolon, also that of a Chinese or Japanese sentence. */

@@ -54,7 +54,8 @@ enum mark_verify target_how_to_verify(const char *device);
 /* What /sys/power says of it: the device, and the offset in pages. False if none is set. Says nothing. */
 bool target_resume_setting(dev_t *dev, uint64_t *offset);
 
-/* The path of the initial ramdisk of the kernel RELEASE, or NULL. Says nothing; the caller frees. */
+/* The paths of the kernel RELEASE and of its initial ramdisk, or NULL. Say nothing; the caller frees. */
+char *target_kernel_of(const char *release);
 char *target_initrd_of(const char *release);
 
 /* The device that the running system resumes from, for an image without a mark: fills in image, offset and page size.

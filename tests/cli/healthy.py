@@ -45,7 +45,7 @@ class Healthy:
 
     def put_platform(self, platform, module=True):
         self.platform = self.machine.grub / platform
-        self.platform.mkdir()
+        self.platform.mkdir(exist_ok=True)
         shutil.copy(_GRUB / platform / "modinfo.sh", self.platform)
         self.version = re.search('grub_package_version="(.*)"', (self.platform / "modinfo.sh").read_text())[1]
         self.source = self.modules / platform / "hibresume.mod"

@@ -233,7 +233,8 @@ def test_module_for_another_grub(healthy):
 
 
 @pytest.mark.parametrize("data", [b"", b"\x7fELF", b'grub_package_version="', b'grub_package_version="2.06', b'grub_package_version=""',
-                                  b'grub_package_version="' + b"2" * 200 + b'"', b'grub_package_version="2\n6"'])
+                                  b'grub_package_version="' + b"2" * 200 + b'"', b'grub_package_version="2\n6"'],
+                         ids=["nothing", "none", "cut", "not ended", "empty", "long", "two lines"])
 def test_module_without_a_version(healthy, data):
     for path in (healthy.module, healthy.source):
         path.write_bytes(data)
@@ -384,6 +385,12 @@ def test_kernel(healthy):
     machine.kernel.unlink()
     assert "is gone" in healthy.one("kernel", "problem")["words"]
     assert healthy("check").status == 3
+
+
+@pytest.mark.parametrize("data", [b"", b"\x7fELF", bytes(0x4000)], ids=["empty", "another kind", "zeros"])
+def test_kernel_file_that_is_not_compared(healthy, data):
+    healthy.machine.kernel.write_bytes(data)
+    assert "could not be compared" in healthy.one("kernel", "unknown")["words"]
 
 
 def test_kernel_without_a_ramdisk(healthy):
@@ -583,6 +590,15 @@ def test_swap_file_on_btrfs(healthy, scratch):
     assert str(offset) in healthy.one("resume", "problem")["remedy"]
 
 
+def test_swap_file_on_btrfs_without_a_resume_device(healthy, scratch):
+    """mark would have to be told; what to boot with is said."""
+    device, _, path = btrfs_swap_file(healthy.machine, scratch, "single")
+    healthy.machine.resume_from(None)
+    offset = run("btrfs", "inspect-internal", "map-swapfile", "-r", path).stdout.decode().strip()
+    found = healthy.one("resume", "problem")
+    assert found["remedy"] == f"boot with resume={device} resume_offset={offset}" and str(path) in found["words"]
+
+
 def test_swap_file_on_btrfs_that_is_in_two_places(healthy, scratch):
     """Which the kernel would not take."""
     _, _, path = btrfs_swap_file(healthy.machine, scratch, "dup")
@@ -745,15 +761,26 @@ def test_boot_order_that_is_not_in_it(uefi):
 
 
 @pytest.mark.parametrize("name,data", [(BOOT_CURRENT, None), (BOOT_CURRENT, b"\1"), (BOOT_ORDER, None), (BOOT_ORDER, b"\1\0\2"),
-                                       (BOOT_ORDER, bytes(2000))])
+                                       (BOOT_ORDER, bytes(2000))],
+                         ids=["no current", "odd current", "no order", "odd order", "long order"])
 def test_boot_order_cannot_be_told(uefi, name, data):
     uefi.firmware.path(name).unlink() if data is None else uefi.firmware.put(name, data)
-    assert "cannot be told" in uefi.one("boot-order", "note")["words"]
+    assert "does not tell" in uefi.one("boot-order", "note")["words"]
+
+
+@pytest.mark.parametrize("name", [BOOT_CURRENT, BOOT_ORDER, SECURE_BOOT])
+def test_variables_that_cannot_be_read(uefi, name):
+    """Something else than a file; as an error of the firmware."""
+    uefi.firmware.put(SECURE_BOOT, b"\0", attributes=6)
+    uefi.firmware.path(name).unlink()
+    uefi.firmware.path(name).mkdir()
+    uefi.one("secure-boot" if name == SECURE_BOOT else "boot-order", "unknown")
 
 
 @pytest.mark.parametrize("data,name", [
     (load_option("caf\xe9 \x1b[2J"), "caf? ?[2J"), (load_option("x" * 300), "x" * 127), (load_option(""), ""), (b"\1\0\0\0\4", None),
-    (b"\1\0\0\0\4\0a\0b\0", None), (b"\1\0\0\0\4\0a\0b", None), (b"", None), (bytes(5000), None)])
+    (b"\1\0\0\0\4\0a\0b\0", None), (b"\1\0\0\0\4\0a\0b", None), (b"", None), (bytes(5000), None)],
+    ids=["odd", "long", "no name", "short", "not ended", "half a character", "nothing", "too long"])
 def test_boot_entry_of_any_form(uefi, data, name):
     uefi.firmware.put(BOOT_ORDER, b"\1\0\3\0")
     uefi.firmware.put(entry(1), data)
