@@ -130,6 +130,9 @@ void check_systemd(const struct checkup *c, struct finding *f)
         else if (status == SOURCE_VALID && c->s.seen[AT_SYSTEMD] == IMAGE_GONE)
                 find(f, LEVEL_WARNING, _("run 'hibctl cancel --hibernate-location'"),
                      _("HibernateLocation is left over: it names no image that is there"));
+        else if (status == SOURCE_VALID && c->s.seen[AT_SYSTEMD] == IMAGE_NOT_READABLE)
+                find(f, LEVEL_UNKNOWN, is_root() ? NULL : _("run it as root"),
+                     _("HibernateLocation names %s, which cannot be read"), c->s.systemd.mark.image);
         else if (status == SOURCE_VALID)
                 find(f, LEVEL_NOTE, _("'hibctl status' says what it does"), _("HibernateLocation names an image on %s"),
                      c->s.systemd.mark.image);

@@ -223,8 +223,7 @@ static void compare_age(struct age *age, const char *path)
                         return;
                 age->error = errno;
                 age->unseen = xstrdup(path);
-        } else if (!age->newer && (st.st_mtim.tv_sec > age->of.tv_sec ||
-                                   (st.st_mtim.tv_sec == age->of.tv_sec && st.st_mtim.tv_nsec > age->of.tv_nsec)))
+        } else if (!age->newer && is_earlier(&age->of, &st.st_mtim))
                 age->newer = xstrdup(path);
 }
 
@@ -265,7 +264,7 @@ void check_grub_cfg_age(const struct checkup *c, struct finding *f)
         age.of = st.st_mtim;
         compare_all(&age);
         if (access(script, X_OK) != 0)
-                find(f, LEVEL_WARNING, _("install hibctl again"),
+                find(f, LEVEL_WARNING, _("run 'hibctl setup'"),
                      _("%s cannot be run: %m; the next update-grub makes a menu that does not ask for a mark"), script);
         else if (age.newer)
                 find(f, LEVEL_WARNING, _("run update-grub"), _("%s is older than %s"), path, age.newer);
@@ -285,14 +284,12 @@ void check_grub_cfg_device(const struct checkup *c, struct finding *f)
 
         if (!c->boot || c->asking.result != EXIT_DONE)
                 return;
+        if (c->imaging.result != EXIT_DONE && c->asked.has_device)
+                return; /* why that is not known is a finding of its own */
         if (!c->asked.has_device)
                 find(f, LEVEL_NOTE,
                      _("boot with resume=, or set GRUB_HIBCTL_RESUME in /etc/default/grub; then run update-grub"),
                      _("grub.cfg names no resume device: an image that is not marked will not be found"));
-        else if (c->imaging.result != EXIT_DONE)
-                find(f, LEVEL_NOTE, NULL,
-                     _("grub.cfg names %s, offset %llu; where this system would hibernate to cannot be told (below)"),
-                     device->image, (unsigned long long)device->offset);
         else if (device->page_size != c->mark.page_size || !target_same_area(device, &c->mark))
                 find(f, LEVEL_WARNING, _("run update-grub, if need be with GRUB_HIBCTL_RESUME in /etc/default/grub"),
                      _("grub.cfg names %s, offset %llu, but this system would hibernate to %s, offset %llu"),
@@ -355,9 +352,9 @@ void check_marks(const struct checkup *c, struct finding *f)
                         return;
                 }
         for (size_t i = 0; c->boot && i < N_STORES; i++)
-                if (c->s.sources[i].status == SOURCE_UNREADABLE) {
+                if (c->s.sources[i].status == SOURCE_UNREADABLE || c->s.seen[i] == IMAGE_NOT_READABLE) {
                         find(f, LEVEL_UNKNOWN, is_root() ? NULL : _("run it as root"),
-                             _("%s: whether it holds a mark cannot be told"), place_of(c, i));
+                             _("%s: whether it holds a mark that will do something cannot be told"), place_of(c, i));
                         return;
                 }
         for (size_t i = 0; i < N_STORES; i++)

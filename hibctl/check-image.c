@@ -228,13 +228,13 @@ static bool leads_to(const char *tag, dev_t dev)
         return found == dev;
 }
 
-/* The last values of resume= and resume_offset= on the running kernel's command line, "" if they are not there. 0 or a
- * negative errno. */
+/* The last values of resume= and resume_offset= on the running kernel's command line. */
 struct command_line {
-        char resume[256];
+        char resume[256]; /* "" if it is not there */
         uint64_t offset;
 };
 
+/* 0 or a negative errno. */
 static int read_command_line(struct command_line *line)
 {
         _cleanup_free_ char *path = in_root("/proc/cmdline"), *text = NULL;

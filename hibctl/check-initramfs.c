@@ -74,11 +74,11 @@ static size_t list_folder(const char *folder, int (*wanted)(const struct dirent 
                           struct config *config)
 {
         struct dirent **entries = NULL;
-        int n = scandir(folder, &entries, wanted, alphasort);
+        int n = scandir(folder, &entries, wanted, alphasort), error = errno;
 
         *paths = xmalloc((size_t)(n > 0 ? n : 1) * sizeof(**paths));
         if (n < 0)
-                cannot_read(config, folder, errno);
+                cannot_read(config, folder, error);
         for (int i = 0; i < n; i++) {
                 (*paths)[i] = xasprintf("%s/%s", folder, entries[i]->d_name);
                 free(entries[i]);
@@ -136,8 +136,7 @@ static int is_older(const char *path, const char *than)
 
         if (stat(path, &a) < 0 || stat(than, &b) < 0)
                 return -errno;
-        return a.st_mtim.tv_sec < b.st_mtim.tv_sec ||
-               (a.st_mtim.tv_sec == b.st_mtim.tv_sec && a.st_mtim.tv_nsec < b.st_mtim.tv_nsec);
+        return is_earlier(&a.st_mtim, &b.st_mtim);
 }
 
 static void check_tools(const char *initrd, struct finding *f)
@@ -155,7 +154,7 @@ static void check_tools(const char *initrd, struct finding *f)
                      _("%s: RESUME=none: an image is resumed only if GRUB names it"), config.file);
         else if (config.unread)
                 find_unread(f, &config);
-        else if (older)
+        else if (older > 0)
                 find(f, LEVEL_WARNING, _("run update-initramfs -u"), _("%s is older than %s"), initrd, config.file);
         else
                 find_ok(f, _("%s, made by initramfs-tools"), initrd);
@@ -257,9 +256,10 @@ void check_initramfs(const struct checkup *c, struct finding *f)
         (void)c;
         uname(&running);
         initrd = target_initrd_of(running.release);
-        if (!initrd)
-                return;                                  /* that is said of the kernel */
-        if (is_there("/usr/share/initramfs-tools/init")) /* the folders may be there without the programs */
+        if (!initrd) /* that is said of the kernel */
+                return;
+        /* The folders may be there without the programs. */
+        if (is_there("/usr/share/initramfs-tools/init"))
                 check_tools(initrd, f);
         else if (is_there(DRACUT "/dracut-init.sh") || is_there(DRACUT "/dracut-functions.sh"))
                 check_dracut(initrd, f);

@@ -182,13 +182,13 @@ static void print_sum(const found findings)
         size_t bad = count(findings, LEVEL_PROBLEM) + count(findings, LEVEL_WARNING);
         size_t unknown = count(findings, LEVEL_UNKNOWN);
 
+        putchar('\n');
         if (bad > 0)
-                printf(ngettext("\n%zu finding needs attention.\n", "\n%zu findings need attention.\n", bad), bad);
+                printf(ngettext("%zu finding needs attention.\n", "%zu findings need attention.\n", bad), bad);
         if (unknown > 0)
-                printf(ngettext("%s%zu part could not be seen.\n", "%s%zu parts could not be seen.\n", unknown),
-                       bad > 0 ? "" : "\n", unknown);
+                printf(ngettext("%zu part could not be seen.\n", "%zu parts could not be seen.\n", unknown), unknown);
         if (bad == 0 && unknown == 0)
-                printf(_("\nHibernating here, and coming back by itself, will work as far as can be told.\n"));
+                printf(_("Hibernating here, and coming back by itself, will work as far as can be told.\n"));
 }
 
 static void print_text(const found findings)

@@ -2,6 +2,7 @@
 # Copyright (C) 2026 The hibctl authors
 """A machine on which everything is as 'hibctl check' wants it."""
 
+import functools
 import os
 import re
 import shutil
@@ -12,12 +13,19 @@ from . import rig
 # GRUB's own folder of modules, from which grub-install copies modinfo.sh, and the modules that were built.
 _GRUB = Path("/usr/lib/grub")
 _BUILT = Path(os.environ.get("HIBRESUME_MODDIR", "/nonexistent"))
-HOOK = "usr/lib/elogind/system-sleep/hibctl"
 
 
 def hooks_of(found):
-    """The places that are named where no sleep hook is."""
+    """The places that are named where no sleep hook is: of systemd, and of elogind."""
     return re.findall(r"/\S+/hibctl", found["words"])
+
+
+@functools.cache
+def place_of_hook(tool):
+    """As the tool was configured."""
+    told = tool("--json", "check").json()
+    found = next(one for one in told["findings"] if one["name"] == "sleep-hook")
+    return found["words"] if found["level"] == "ok" else hooks_of(found)[0]
 
 
 class Healthy:
@@ -31,7 +39,7 @@ class Healthy:
                 self.put_platform(platform)
         self.running_system()
         self.made_the_initramfs()
-        self.hook = self.put(HOOK, "#!/bin/sh\n", mode=0o755)
+        self.hook = self.put(place_of_hook(machine.tool)[1:], "#!/bin/sh\n", mode=0o755)
         self.put("etc/default/grub", "")
         self.put("etc/grub.d/06_hibctl", "#!/bin/sh\n", mode=0o755)
         self.freshen()
