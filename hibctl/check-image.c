@@ -337,7 +337,7 @@ void check_encryption(const struct checkup *c, struct finding *f)
 
 /* ---- the kernel ---- */
 
-/* mark takes a kernel file that is none of x86, and so one that cannot be read. */
+/* mark also takes a kernel file of which it cannot tell the build: one that is none of x86, or cannot be read. */
 void check_kernel(const struct checkup *c, struct finding *f)
 {
         _cleanup_free_ char *path = NULL;
@@ -348,10 +348,11 @@ void check_kernel(const struct checkup *c, struct finding *f)
         path = target_kernel_of(running.release);
         if (c->kernel.result != EXIT_DONE)
                 find_refused(f, LEVEL_PROBLEM, c->kernel.said);
-        else if (path && !bzimage_read_build(path, build))
+        else if (path &&
+                 (!bzimage_read_build(path, build) || !bzimage_is_build(build, running.release, running.version)))
                 find(f, LEVEL_UNKNOWN, _("see to it that it is the file of the running kernel"),
-                     _("%s: its build could not be compared with the running kernel: not an x86 kernel file, or it "
-                       "cannot be read"),
+                     _("%s: whether it is the running kernel cannot be told: it is no x86 kernel file, or cannot be "
+                       "read"),
                      path);
         else
                 find_ok(f, _("the running one is installed: %s"), c->mark.kernel);
