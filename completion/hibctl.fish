@@ -93,6 +93,7 @@ complete -c hibctl -n __hibctl_needs_command -a status -d 'say what the next pow
 complete -c hibctl -n __hibctl_needs_command -a mark -d 'arm: the next power-on resumes, once'
 complete -c hibctl -n __hibctl_needs_command -a cancel -d 'disarm: the next power-on boots normally'
 complete -c hibctl -n __hibctl_needs_command -a settle -d 'clear a mark that is spent or stale'
+complete -c hibctl -n __hibctl_needs_command -a check -d 'say whether hibernating will work here'
 complete -c hibctl -n __hibctl_needs_command -a setup -d 'make GRUB ask for marks: slot, module and menu'
 complete -c hibctl -n __hibctl_needs_command -a prepare -d 'write a plan for a save kernel'
 complete -c hibctl -n __hibctl_needs_command -a locate -d 'find devices, after running the setup hooks'
@@ -118,6 +119,8 @@ complete -c hibctl -n '__hibctl_command mark setup prepare resume' -s n -l dry-r
 
 complete -c hibctl -n '__hibctl_command cancel' -l discard-image -d 'also put the swap signature back'
 complete -c hibctl -n '__hibctl_command cancel' -l hibernate-location -d 'also delete the EFI variable of systemd'
+
+complete -c hibctl -n '__hibctl_command check' -l modules -x -a '(__fish_complete_directories)' -d 'compare the module with that of a folder'
 
 complete -c hibctl -n '__hibctl_command setup' -l remove -d 'undo what setup did'
 complete -c hibctl -n '__hibctl_command setup' -l modules -x -a '(__fish_complete_directories)' -d 'take the module from a folder'

@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <linux/magic.h>
 #include <sched.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mount.h>
@@ -287,27 +288,42 @@ int64_t uefi_space_for(const struct uefi_variable *variable, size_t size)
 
 /* ---- variables that the firmware and shim make ---- */
 
-static bool is_one(const struct uefi_variable *variable, uint32_t *attributes)
+/* 1 or 0, or a negative errno. */
+static int is_one(const struct uefi_variable *variable, uint32_t *attributes)
 {
         uint8_t value;
+        ssize_t n = uefi_read(variable, &value, 1, attributes);
 
-        return uefi_read(variable, &value, 1, attributes) == 1 && value == 1;
+        return n < 0 && n != -EFBIG ? (int)n : n == 1 && value == 1;
 }
 
 /* shim can be told to check nothing ("mokutil --disable-validation"); it then leaves a volatile variable. */
-bool uefi_secure_boot(void)
+int uefi_secure_boot_state(void)
 {
         static const struct uefi_variable secure_boot = { "SecureBoot", GLOBAL_GUID },
                                           setup_mode = { "SetupMode", GLOBAL_GUID },
                                           disabled = { "MokSBStateRT", SHIM_GUID };
         uint32_t attributes = 0;
+        int r = is_one(&secure_boot, NULL), setup, off;
 
-        return is_one(&secure_boot, NULL) && !is_one(&setup_mode, NULL) &&
-               !(is_one(&disabled, &attributes) && !(attributes & EFI_VARIABLE_NON_VOLATILE));
+        if (r <= 0)
+                return r;
+        setup = is_one(&setup_mode, NULL);
+        off = is_one(&disabled, &attributes);
+        if (setup > 0 || (off > 0 && !(attributes & EFI_VARIABLE_NON_VOLATILE)))
+                return 0;
+        return setup < 0 ? setup : off < 0 ? off : 1;
+}
+
+bool uefi_secure_boot(void)
+{
+        int r = uefi_secure_boot_state();
+
+        return r > 0;
 }
 
 static const struct uefi_variable boot_current = { "BootCurrent", GLOBAL_GUID },
-                                  boot_next = { "BootNext", GLOBAL_GUID };
+                                  boot_next = { "BootNext", GLOBAL_GUID }, boot_order = { "BootOrder", GLOBAL_GUID };
 
 static int read_number(const struct uefi_variable *variable, uint16_t *number)
 {
@@ -340,4 +356,50 @@ int uefi_set_boot_next(uint16_t number, bool *in_doubt)
 int uefi_delete_boot_next(void)
 {
         return uefi_delete(&boot_next);
+}
+
+ssize_t uefi_boot_order(uint16_t *numbers, size_t max)
+{
+        uint8_t bytes[2 * UEFI_BOOT_ORDER_MAX];
+        ssize_t n = uefi_read(&boot_order, bytes, sizeof(bytes), NULL);
+
+        if (n <= 0 || n % 2 != 0)
+                return n == 0 ? -ENOENT : n > 0 || n == -EFBIG ? -EBADMSG : n;
+        for (size_t i = 0; i < (size_t)n / 2 && i < max; i++)
+                numbers[i] = (uint16_t)(bytes[2 * i] | bytes[2 * i + 1] << 8);
+        return (size_t)n / 2 < max ? n / 2 : (ssize_t)max;
+}
+
+/* Attributes in 4 bytes, bit 0: active; the length of the device path in 2; the name in UTF-16, with a NUL. */
+int uefi_parse_boot_entry(const uint8_t *bytes, size_t n, char name[UEFI_NAME_MAX], bool *active)
+{
+        size_t len = 0;
+
+        if (n < 6)
+                return -EBADMSG;
+        *active = bytes[0] & 1;
+        for (size_t at = 6; at + 1 < n; at += 2) {
+                unsigned int c = bytes[at] | (unsigned int)bytes[at + 1] << 8;
+                if (c == 0) {
+                        name[len] = '\0';
+                        return 0;
+                }
+                if (len < UEFI_NAME_MAX - 1)
+                        name[len++] = (char)(c < ' ' || c > '~' ? '?' : c);
+        }
+        return -EBADMSG;
+}
+
+int uefi_boot_entry(uint16_t number, char name[UEFI_NAME_MAX], bool *active)
+{
+        char variable_name[] = "Boot0000";
+        const struct uefi_variable variable = { variable_name, GLOBAL_GUID };
+        uint8_t bytes[4096];
+        ssize_t n;
+
+        snprintf(variable_name, sizeof(variable_name), "Boot%04X", number);
+        n = uefi_read(&variable, bytes, sizeof(bytes), NULL);
+        if (n <= 0)
+                return n == 0 ? -ENOENT : n == -EFBIG ? -EBADMSG : (int)n;
+        return uefi_parse_boot_entry(bytes, (size_t)n, name, active);
 }

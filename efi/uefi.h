@@ -58,7 +58,9 @@ int64_t uefi_room(void);
 /* What SIZE bytes of contents under NAME take there, with some reserve for how firmware keeps them. */
 int64_t uefi_space_for(const struct uefi_variable *variable, size_t size);
 
-/* Whether the firmware, and so GRUB, refuses what is not signed. */
+/* Whether the firmware, and so GRUB, refuses what is not signed. The first: 1 or 0, or a negative errno; to the second,
+ * what cannot be read is not on. */
+int uefi_secure_boot_state(void);
 bool uefi_secure_boot(void);
 
 /* The boot entry that this system was started by, and the one that is to be started next, once. 0 or a negative errno:
@@ -67,6 +69,19 @@ int uefi_boot_current(uint16_t *number);
 int uefi_boot_next(uint16_t *number);
 int uefi_set_boot_next(uint16_t number, bool *in_doubt);
 int uefi_delete_boot_next(void);
+
+/* The firmware's boot order: at most MAX numbers. How many, or a negative errno, as above. */
+#define UEFI_BOOT_ORDER_MAX 256
+ssize_t uefi_boot_order(uint16_t *numbers, size_t max);
+
+/* What the boot entry NUMBER is called, and whether the firmware starts it by itself. 0 or a negative errno, as above.
+ */
+#define UEFI_NAME_MAX 128 /* bytes, with the NUL */
+int uefi_boot_entry(uint16_t number, char name[UEFI_NAME_MAX], bool *active);
+
+/* The same for the N bytes of such a variable (EFI_LOAD_OPTION of the UEFI specification). What is no printable ASCII
+ * in the name becomes '?'. */
+int uefi_parse_boot_entry(const uint8_t *bytes, size_t n, char name[UEFI_NAME_MAX], bool *active);
 
 /* What libefivar has said since the last call of a function here that failed, outermost last. */
 void uefi_each_error(void (*tell)(const char *function, const char *message, int error));

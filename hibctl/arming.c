@@ -54,17 +54,11 @@ static int set_time(struct mark *mark)
         return EXIT_DONE;
 }
 
-int arming_make_mark(const struct target_wish *wish, struct mark *mark, char text[MARK_WIDTH])
+int arming_complete_mark(struct mark *mark, char text[MARK_WIDTH])
 {
         enum mark_error e;
-        int r;
+        int r = set_id(mark);
 
-        *mark = (struct mark){ .state = MARK_ARMED };
-        r = target_find_image(wish, mark);
-        if (r == EXIT_DONE)
-                r = target_find_kernel(wish, mark);
-        if (r == EXIT_DONE)
-                r = set_id(mark);
         if (r == EXIT_DONE)
                 r = set_time(mark);
         if (r != EXIT_DONE)
@@ -77,6 +71,17 @@ int arming_make_mark(const struct target_wish *wish, struct mark *mark, char tex
                 return refuse(_("%s, %s, %s: one of them has a character that a mark cannot hold; rename it"),
                               mark->kernel, mark->initrd, mark->release);
         return EXIT_DONE;
+}
+
+int arming_make_mark(const struct target_wish *wish, struct mark *mark, char text[MARK_WIDTH])
+{
+        int r;
+
+        *mark = (struct mark){ .state = MARK_ARMED };
+        r = target_find_image(wish, mark);
+        if (r == EXIT_DONE)
+                r = target_find_kernel(wish, mark);
+        return r == EXIT_DONE ? arming_complete_mark(mark, text) : r;
 }
 
 bool arming_holds_other(const struct reading *reading, const struct mark *mark)

@@ -32,6 +32,9 @@ int wish_check(const struct target_wish *wish);
 /* Finds image and kernel and makes the mark: armed, with a new id, of this moment. */
 int arming_make_mark(const struct target_wish *wish, struct mark *mark, char text[MARK_WIDTH]);
 
+/* The last step of that, with image and kernel in MARK. */
+int arming_complete_mark(struct mark *mark, char text[MARK_WIDTH]);
+
 /* Refuses if READING holds the mark of another session whose image is there. */
 int arming_check_other(const struct reading *reading, const struct mark *mark);
 

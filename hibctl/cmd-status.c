@@ -5,13 +5,13 @@
  */
 #include "config.h"
 
-#include <langinfo.h>
 #include <string.h>
 
 #include "command.h"
 #include "globals.h"
 #include "hibernation.h"
 #include "json.h"
+#include "look.h"
 #include "situation.h"
 #include "store-efi.h"
 #include "unmarked.h"
@@ -35,20 +35,6 @@ static const char *image_words(enum image_state state)
         };
 
         return _(words[state]);
-}
-
-static const char *slot_words(enum slot_status slot)
-{
-        static const char *const words[] = {
-                [SLOT_FOUND] = N_("reserved"),
-                [SLOT_MISSING] = N_("not reserved; run 'hibctl setup'"),
-                [SLOT_DUPLICATE] = N_("there is more than one; run 'hibctl setup'"),
-                [SLOT_WIDTH] = N_("of the wrong width; run 'hibctl setup'"),
-                [SLOT_STRADDLES] = N_("shifted across two sectors; run 'hibctl setup'"),
-                [SLOT_BROKEN] = N_("in a damaged block; look at it with 'hibctl env verify'"),
-        };
-
-        return _(words[slot]);
 }
 
 static const char *file_words(enum file_state state)
@@ -94,30 +80,6 @@ static char *headline(const struct situation *s)
 
 /* ---- for people ---- */
 
-struct look {
-        bool colour, utf8;
-};
-
-static struct look how_to_look(void)
-{
-        const char *no_color = getenv("NO_COLOR");
-
-        return (struct look){
-                .colour = isatty(STDOUT_FILENO) && !(no_color && no_color[0]),
-                .utf8 = strcmp(nl_langinfo(CODESET), "UTF-8") == 0,
-        };
-}
-
-/* GOOD: 1 yes, 0 no, -1 neither. */
-static void put_row(const struct look *look, const char *key, int good, const char *value)
-{
-        static const char *const signs[2][3] = { { " ", "!", "+" }, { " ", "✗", "✓" } };
-        static const char *const colours[] = { "", "\033[31m", "\033[32m" };
-
-        printf("%12s  %s%s%s %s\n", key, look->colour ? colours[good + 1] : "", signs[look->utf8][good + 1],
-               look->colour && good >= 0 ? "\033[0m" : "", value);
-}
-
 static void put_mark(const struct look *look, const struct situation *s, size_t at)
 {
         const struct mark *m = situation_mark(s, at);
@@ -130,7 +92,7 @@ static void put_mark(const struct look *look, const struct situation *s, size_t 
         image = xasprintf(_("%s, offset %llu pages: %s"), m->image, (unsigned long long)m->offset,
                           image_words(s->seen[at]));
         kernel = xasprintf(_("%s on UUID=%s: %s"), m->kernel, m->fs_uuid, file_words(source->kernel));
-        put_row(look, _("mark"), -1, state);
+        put_row(look, _("mark"), SIGN_NONE, state);
         put_row(look, _("image"), s->seen[at] == IMAGE_PRESENT, image);
         put_row(look, _("kernel"), source->kernel == FILE_PRESENT, kernel);
         if (m->initrd[0]) {
@@ -199,7 +161,7 @@ static void put_firmware(const struct look *look, const struct situation *s)
         put_access(look, s);
         if (uefi_boot_next(&number) == 0) {
                 next = xasprintf(_("boot entry %04X is started next, once"), number);
-                put_row(look, "BootNext", -1, next);
+                put_row(look, "BootNext", SIGN_NONE, next);
         }
         if (s->secure_boot)
                 put_row(look, "Secure Boot", 0,
@@ -264,7 +226,7 @@ static void print_text(const struct situation *s)
                 _cleanup_free_ char *resume =
                         xasprintf(_("%s, offset %llu pages: %s"), s->request.device.image,
                                   (unsigned long long)s->request.device.offset, image_words(s->seen[AT_CONFIGURED]));
-                put_row(&look, "resume=", -1, resume);
+                put_row(&look, "resume=", SIGN_NONE, resume);
         }
         put_firmware(&look, s);
         put_hibernation(&look);

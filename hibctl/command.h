@@ -19,7 +19,7 @@ struct command {
         int (*run)(int argc, char *argv[]); /* argv[0] is the name; returns an exit status */
 };
 
-extern const struct command command_status, command_mark, command_cancel, command_settle, command_setup,
+extern const struct command command_status, command_mark, command_cancel, command_settle, command_check, command_setup,
         command_prepare, command_locate, command_resume, command_env, command_sleep;
 
 /* Prints the help of one command. */

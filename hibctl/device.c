@@ -127,6 +127,15 @@ unsigned int device_layers(dev_t dev)
         return layers(dev, 0);
 }
 
+char *device_mapping_name(dev_t dev)
+{
+        char *name = sysfs_text(dev, "dm/name");
+
+        if (name)
+                name[strcspn(name, "\n")] = '\0';
+        return name;
+}
+
 static void lookup(blkid_probe pr, const char *name, char *out, size_t size)
 {
         const char *value;

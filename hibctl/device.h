@@ -40,6 +40,9 @@ int device_path(dev_t dev, char **path);
 
 unsigned int device_layers(dev_t dev);
 
+/* What a device-mapper device is called, or NULL if it is none. The caller frees. */
+char *device_mapping_name(dev_t dev);
+
 /* TYPES: the only ones to look for, as libblkid names them, ending with NULL; or NULL for all, which alone can tell
  * that a device is ambiguous, but takes some hundred reads. 0 or a negative errno. */
 int device_get_tags(const char *path, const char *const types[], struct device_tags *tags);

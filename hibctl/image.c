@@ -6,7 +6,6 @@
 #include "config.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <inttypes.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -15,9 +14,9 @@
 #include "device.h"
 #include "globals.h"
 #include "say.h"
+#include "swaps.h"
 #include "target.h"
 
-#define SWAP_EXTENTS_MAX 4096
 #define SMALL_FILE 65536
 
 /* A swap area as the kernel addresses it. */
@@ -76,83 +75,59 @@ static uint64_t read_resume_offset(void)
         return offset;
 }
 
+bool target_resume_setting(dev_t *dev, uint64_t *offset)
+{
+        *offset = read_resume_offset();
+        return read_resume_device(dev);
+}
+
 /* ---- swap files ---- */
 
-/* The first page of a swap file is where the kernel looks for the header: resume_offset. */
 static int file_area(const char *path, struct area *area)
 {
-        _cleanup_close_ int fd = open(path, O_RDONLY | O_CLOEXEC);
-        _cleanup_free_ struct extent *extents = xmalloc(SWAP_EXTENTS_MAX * sizeof(*extents));
-        struct stat st;
-        int n;
+        uint64_t byte;
+        dev_t dev;
+        int r = swap_file_place(path, &dev, &byte);
 
-        if (fd < 0 || fstat(fd, &st) < 0)
-                return fail(_("%s: cannot open the swap file: %m"), path);
-        n = file_extents(fd, system_page_size(), extents, SWAP_EXTENTS_MAX);
-        if (n < 1 || extents[0].physical % system_page_size() != 0)
+        if (r == 0 && device_path(dev, &area->device) < 0)
+                r = -EXDEV;
+        if (r == -ENOTSUP)
                 return refuse(_("%s: cannot tell where the swap file is on its device; use a swap partition, or give "
                                 "--image=DEVICE and --offset=PAGES"),
                               path);
-        if (major(st.st_dev) == 0 || device_path(st.st_dev, &area->device) < 0)
+        if (r == -EXDEV)
                 return refuse(
                         _("%s: its filesystem is not on one block device, so extents do not tell the offset; give "
                           "--image=DEVICE and --offset=PAGES"),
                         path);
-        area->offset = extents[0].physical / system_page_size();
+        if (r < 0)
+                return fail(_("%s: cannot open the swap file: %s"), path, strerror(-r));
+        area->offset = byte / system_page_size();
         area->is_file = true;
         return EXIT_DONE;
 }
 
 /* ---- /proc/swaps ---- */
 
-/* Undoes the kernel's \ooo for spaces and such, in place. */
-static void unescape_octal(char *s)
-{
-        char *to = s;
-
-        for (; *s; s++) {
-                if (s[0] == '\\' && s[1] >= '0' && s[1] <= '3' && s[2] >= '0' && s[2] <= '7' && s[3] >= '0' &&
-                    s[3] <= '7') {
-                        *to++ = (char)((s[1] - '0') * 64 + (s[2] - '0') * 8 + (s[3] - '0'));
-                        s += 3;
-                } else
-                        *to++ = *s;
-        }
-        *to = '\0';
-}
-
-/* The one active swap area that can hold an image: not zram, which is gone without power. The caller frees *PATH. */
+/* The one active swap area that can hold an image. The caller frees *PATH. */
 static int only_active_swap(char **path, bool *is_file)
 {
-        _cleanup_free_ char *swaps = in_root("/proc/swaps");
-        _cleanup_free_ char *text = NULL;
-        char *save = NULL, name[4096], type[32];
-        int n = 0;
+        _cleanup_swaps_ struct swaps swaps = { .n = 0 };
+        _cleanup_free_ char *file = in_root("/proc/swaps");
 
-        if (read_whole_file(swaps, SMALL_FILE, &text) < 0)
-                return fail(_("%s: cannot read which swap areas are active; mount /proc"), swaps);
-        *path = NULL;
-        for (char *line = strtok_r(text, "\n", &save); line; line = strtok_r(NULL, "\n", &save)) {
-                if (sscanf(line, "%4095s %31s", name, type) != 2 || name[0] != '/' ||
-                    strncmp(name, "/dev/zram", 9) == 0)
-                        continue;
-                unescape_octal(name);
-                n++;
-                free(*path);
-                *path = xstrdup(name);
-                *is_file = strcmp(type, "file") == 0;
-        }
-        if (n == 1)
-                return EXIT_DONE;
-        free(*path);
-        *path = NULL;
-        if (n == 0)
+        if (swaps_read(&swaps) < 0)
+                return fail(_("%s: cannot read which swap areas are active; mount /proc"), file);
+        if (swaps.n == 0)
                 return refuse(_("no swap area is active and no resume device is set, so there is nowhere to hibernate "
                                 "to; run swapon, or name one with --image"));
-        return refuse(
-                _("%d swap areas are active and no resume device is set in /sys/power/resume, so the kernel's choice "
-                  "cannot be foretold; boot with resume=, or name one with --image"),
-                n);
+        if (swaps.n > 1)
+                return refuse(
+                        _("%d swap areas are active and no resume device is set in /sys/power/resume, so the kernel's "
+                          "choice cannot be foretold; boot with resume=, or name one with --image"),
+                        (int)swaps.n);
+        *path = xstrdup(swaps.areas[0].path);
+        *is_file = swaps.areas[0].is_file;
+        return EXIT_DONE;
 }
 
 /* ---- choosing ---- */

@@ -91,11 +91,21 @@ static int set_path(const char *path, char field[MARK_PATH_MAX + 1], char **devi
         return EXIT_DONE;
 }
 
+char *target_kernel_of(const char *release)
+{
+        return first_existing(kernel_names, ELEMENTS(kernel_names), release);
+}
+
+char *target_initrd_of(const char *release)
+{
+        return first_existing(initrd_names, ELEMENTS(initrd_names), release);
+}
+
 static int find_initrd(const struct target_wish *wish, const char *release, char **path)
 {
         if (wish->initrd && strcmp(wish->initrd, "none") == 0)
                 return EXIT_DONE;
-        *path = wish->initrd ? xstrdup(wish->initrd) : first_existing(initrd_names, ELEMENTS(initrd_names), release);
+        *path = wish->initrd ? xstrdup(wish->initrd) : target_initrd_of(release);
         if (!*path)
                 return refuse(_("there is no initial ramdisk for the running kernel %s in %s/boot; make it "
                                 "(update-initramfs -c -k %s), or say --initrd=none if the kernel needs none"),
@@ -105,8 +115,7 @@ static int find_initrd(const struct target_wish *wish, const char *release, char
 
 static int find_kernel(const struct target_wish *wish, const struct utsname *running, char **path)
 {
-        *path = wish->kernel ? xstrdup(wish->kernel)
-                             : first_existing(kernel_names, ELEMENTS(kernel_names), running->release);
+        *path = wish->kernel ? xstrdup(wish->kernel) : target_kernel_of(running->release);
         if (!*path)
                 return refuse(_("the file of the running kernel %s is gone from %s/boot; install that kernel again, or "
                                 "restart into an installed one before you hibernate"),

@@ -14,7 +14,7 @@
 #include "globals.h"
 
 static const struct command *const commands[] = {
-        &command_status,  &command_mark,   &command_cancel, &command_settle, &command_setup,
+        &command_status,  &command_mark,   &command_cancel, &command_settle, &command_check, &command_setup,
         &command_prepare, &command_locate, &command_resume, &command_env,    &command_sleep,
 };
 

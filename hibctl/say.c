@@ -18,9 +18,46 @@
 static enum loudness loud = SAY_NORMAL;
 static char last_error[1024];
 
+/* The last line, while lines are kept. */
+static struct {
+        bool on;
+        char *line; /* owned */
+} keeping;
+
 void say_set_loudness(enum loudness loudness)
 {
         loud = loudness;
+}
+
+bool say_is_quiet(void)
+{
+        return loud <= SAY_QUIET;
+}
+
+void say_keep(void)
+{
+        keeping.on = true;
+        free(keeping.line);
+        keeping.line = NULL;
+}
+
+char *say_kept(void)
+{
+        char *line = keeping.line ? keeping.line : xstrdup("");
+
+        keeping.on = false;
+        keeping.line = NULL;
+        return line;
+}
+
+static void keep(const char *fmt, va_list ap)
+{
+        int saved = errno; /* for %m */
+
+        free(keeping.line);
+        errno = saved;
+        if (vasprintf(&keeping.line, fmt, ap) < 0)
+                keeping.line = NULL;
 }
 
 /* systemd's sign for it, or that / is still the kernel's own, with an /init on it. */
@@ -65,13 +102,13 @@ static void put(const char *fmt, va_list ap)
         funlockfile(stderr);
 }
 
-#define SAY_IF(condition)                                                                                              \
+#define SAY_IF(condition, how)                                                                                         \
         do {                                                                                                           \
                 va_list ap;                                                                                            \
                 if (!(condition))                                                                                      \
                         return;                                                                                        \
                 va_start(ap, fmt);                                                                                     \
-                put(fmt, ap);                                                                                          \
+                how(fmt, ap);                                                                                          \
                 va_end(ap);                                                                                            \
         } while (0)
 
@@ -86,13 +123,21 @@ static void keep_error(const char *fmt, va_list ap)
         errno = saved;
 }
 
+static void keep_or_put(const char *fmt, va_list ap)
+{
+        if (keeping.on)
+                keep(fmt, ap);
+        else
+                put(fmt, ap);
+}
+
 void say_error(const char *fmt, ...)
 {
         va_list ap;
 
         va_start(ap, fmt);
         keep_error(fmt, ap);
-        put(fmt, ap);
+        keep_or_put(fmt, ap);
         va_end(ap);
 }
 
@@ -103,10 +148,10 @@ const char *say_last_error(void)
 
 void say(const char *fmt, ...)
 {
-        SAY_IF(loud >= SAY_NORMAL);
+        SAY_IF(loud >= SAY_NORMAL || keeping.on, keep_or_put);
 }
 
 void say_step(const char *fmt, ...)
 {
-        SAY_IF(loud >= SAY_VERBOSE);
+        SAY_IF(loud >= SAY_VERBOSE, put);
 }

@@ -40,6 +40,13 @@ void say_step(const char *fmt, ...) _printf_(1, 2);
 /* The last one that say_error said, "" if there was none; cut if it is long. */
 const char *say_last_error(void);
 
+bool say_is_quiet(void);
+
+/* From say_keep to say_kept, what say_error and say get is kept and not said: for who wants to know why a function here
+ * refuses, and tells it in another way. The last of the lines, "" if there was none; the caller frees. */
+void say_keep(void);
+char *say_kept(void);
+
 /* Say why and return the status: "return refuse(...)". */
 #define fail(...) (say_error(__VA_ARGS__), EXIT_FAILED)
 #define refuse(...) (say_error(__VA_ARGS__), EXIT_REFUSED)

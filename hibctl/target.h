@@ -9,6 +9,7 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 #include "mark/image.h"
 #include "mark/mark.h"
@@ -49,6 +50,13 @@ int target_discard_image(const struct mark *mark);
 
 /* MARK_VERIFY_HINT for a device that the boot loader does not see. */
 enum mark_verify target_how_to_verify(const char *device);
+
+/* What /sys/power says of it: the device, and the offset in pages. False if none is set. Says nothing. */
+bool target_resume_setting(dev_t *dev, uint64_t *offset);
+
+/* The paths of the kernel RELEASE and of its initial ramdisk, or NULL. Say nothing; the caller frees. */
+char *target_kernel_of(const char *release);
+char *target_initrd_of(const char *release);
 
 /* The device that the running system resumes from, for an image without a mark: fills in image, offset and page size.
  * False if none is configured. Says nothing. */

@@ -73,6 +73,11 @@ ssize_t read_whole_file(const char *path, size_t max, char **data)
         return (ssize_t)n;
 }
 
+bool is_earlier(const struct timespec *a, const struct timespec *b)
+{
+        return a->tv_sec < b->tv_sec || (a->tv_sec == b->tv_sec && a->tv_nsec < b->tv_nsec);
+}
+
 int pread_all(int fd, void *buf, size_t size, off_t at)
 {
         for (char *p = buf; size > 0;) {

@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/types.h>
+#include <time.h>
 #include <unistd.h>
 
 #define ELEMENTS(a) (sizeof(a) / sizeof((a)[0]))
@@ -41,6 +42,8 @@ void *xrealloc(void *p, size_t size);
 /* Reads a file of at most MAX bytes whole; a NUL is added behind. Returns the length, or a negative errno; -EFBIG if it
  * is longer. The caller frees *DATA. */
 ssize_t read_whole_file(const char *path, size_t max, char **data);
+
+bool is_earlier(const struct timespec *a, const struct timespec *b);
 
 /* pread and pwrite that go on after EINTR and short counts. 0 or a negative errno; -ENODATA at an early end. */
 int pread_all(int fd, void *buf, size_t size, off_t at);

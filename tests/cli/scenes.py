@@ -8,7 +8,8 @@ import re
 from collections.abc import Callable
 
 from . import envblock, rig
-from .firmware import BOOT_NEXT, MARK
+from .firmware import BOOT_NEXT, GLOBAL, MARK, SECURE_BOOT
+from .healthy import Healthy
 from .rig import run
 from .world import canonical
 
@@ -43,7 +44,7 @@ class Scene:
     """PREPARE makes the first state and returns the command's words. GOOD: the exit status of a run without a fault.
     READS: it changes nothing, and OUTPUT says what is wrong with what it prints. FREE: names of what may be another than
     before after a failure, as the command's text says. TWO_SECTORS: bytes move from one to the other. OPTIONAL: names of what need
-    not be done. BETWEEN: whether a value that is neither old nor new may be there. UNPROVED: where
+    not be done. REPORT: what is wrong stands in what it prints. BETWEEN: whether a value that is neither old nor new may be there. UNPROVED: where
     the device cannot be found, a flush has to do, as in a container. CHECK: more that must hold."""
 
     prepare: Callable
@@ -56,6 +57,7 @@ class Scene:
     free: str = r"(?!)"
     two_sectors: bool = False
     optional: str = r"(?!)"
+    report: bool = False
     between: Callable = never
     unproved: bool = False
     check: Callable = nothing_more
@@ -136,6 +138,24 @@ def same_output(lab, _now, result):
     """All that the good run printed, or it is no success."""
     if result.status == 0 and result.out != lab.good.out:
         yield f"it prints {result.out!r}"
+
+
+def reports(result):
+    """The findings of check, if it could print them all."""
+    return {one["name"]: one["level"] for one in result.json()["findings"]} if result.out.endswith(b"}\n") else {}
+
+
+def no_better(lab, _now, result):
+    """check: what it has found wrong is wrong still, or cannot be told; and only what is as good as before is called good."""
+    told = reports(result)
+    if result.status in (0, 1, 3, 4) and not told and "standard output" not in result.err and "out of memory" not in result.err:
+        yield f"it reports nothing: {result.err}"
+    rank = {"ok": 0, "note": 1, "unknown": 3, "warning": 2, "problem": 3}
+    for name, level in reports(lab.good).items():
+        if name in told and rank[told[name]] < rank[level] and not is_about_search(lab.point.call):
+            yield f"{name} is {told[name]}"
+    if result.status == 0 and (lab.good.status != 0 or told != reports(lab.good)):
+        yield f"it calls that good: {told}"
 
 
 def finds_it(_lab, _now, result):
@@ -265,6 +285,36 @@ def odd_block(lab):
     return "env", "create"
 
 
+def healthy(lab):
+    lab.tool("setup").done()
+    return Healthy(lab.machine, "x86_64-efi", lab.firmware) if lab.firmware else Healthy(lab.machine)
+
+
+def check_healthy(lab):
+    return "--json", "check", f"--modules={healthy(lab).modules}"
+
+
+def check_ailing(lab):
+    """Much is wrong."""
+    ailing = healthy(lab)
+    machine = lab.machine
+    lab.tool("mark", "--store=env").done()
+    machine.kernel.write_bytes(rig.kernel_file(version="#2 another"))
+    ailing.hook.unlink()
+    ailing.module.write_bytes(b"\x7fELF another")
+    ailing.memory(99000, 1)
+    machine.write("sys/power/image_size", "99999999")
+    machine.write("proc/cmdline", "resume=/nonexistent")
+    machine.grub_looks_at(f"UUID={machine.swap.uuid}", 5)
+    ailing.put("etc/default/grub.d/x.cfg", "")
+    ailing.put("etc/initramfs-tools/conf.d/resume", "RESUME=none\n")
+    ailing.put("etc/hibctl/hibctl.conf", "Stoer=env\n")
+    lab.firmware.put(f"Boot0001-{GLOBAL}", b"\1\0\0\0\4\0W\0\0\0\x7f\xff\4\0")
+    lab.firmware.put_location(machine.swap)
+    lab.firmware.put(SECURE_BOOT, b"\1", attributes=6)
+    return "--json", "check", f"--modules={ailing.modules}"
+
+
 MARK_PLAN = ["mark", "PLAN"]
 
 SCENES = {
@@ -334,6 +384,10 @@ SCENES = {
                              check=told_truth),
     "status-efi": Scene(after(SETUP, ["mark", "--store=efi"], "image", then=["--json", "status"]), reads=True, uefi=True,
                         check=told_truth),
+    "check": Scene(check_healthy, reads=True, report=True, check=no_better),
+    "check-unmounted": Scene(check_healthy, layout="fstab", reads=True, report=True, check=no_better),
+    "check-efi": Scene(check_healthy, uefi=True, reads=True, report=True, check=no_better),
+    "check-ailing": Scene(check_ailing, uefi=True, reads=True, report=True, good=3, check=no_better),
     "env-list": Scene(block(EMPTY, "env", "list"), reads=True, check=same_output),
     "env-get": Scene(block(EMPTY, "env", "get", "saved_entry"), reads=True, check=same_output),
     "env-verify": Scene(block(envblock.make([(b"a", b"1"), (b"a", b"2")]), "env", "verify"), reads=True, good=1, check=finds_it),

@@ -23,6 +23,7 @@ COMMANDS = {
              "boot-next": None, "dry-run": None, "help": None},
     "cancel": {"discard-image": None, "hibernate-location": None, "help": None},
     "settle": {"help": None},
+    "check": {"modules": "DIR", "help": None},
     "setup": {"remove": None, "modules": "DIR", "scripts": "DIR", "dry-run": None, "help": None},
     "sleep": {"help": None},
     "locate": {"timeout": "SECONDS", "hooks": "DIR", "plan": "FILE", "help": None},
@@ -108,7 +109,7 @@ def test_version(tool):
     ["locate", "--timeout=86401", "/dev/null"], ["resume", "extra"], ["resume", "--offset=7"],
     ["resume", "--plan=/x", "--device=/y"], ["resume", "--device=/dev/null", "--timeout=1s"], ["cancel", "extra"], ["cancel", "--discard-image=x"], ["cancel", "--hibernate-location=x"],
     ["mark", "--boot-next=x"],
-    ["settle", "extra"], ["settle", "--discard-image"], ["setup", "extra"], ["setup", "--modules"], ["env"],
+    ["settle", "extra"], ["settle", "--discard-image"], ["setup", "extra"], ["check", "extra"], ["check", "--modules"], ["check", "--frobnicate"], ["setup", "--modules"], ["env"],
     ["env", "frobnicate"], ["env", "/tmp/file"], ["env", "/tmp/file", "frobnicate"], ["env", "-x", "list"],
 ], ids=" ".join)
 def test_wrong_usage(tool, argv):
@@ -366,8 +367,9 @@ def test_signs_only_where_the_locale_has_them(machine):
 
 # ---- standard output that fails, descriptors that are closed ----
 
-PRINTING = [["--help"], ["--version"], ["mark", "--help"], ["status"], ["--json", "status"], ["--json", "cancel"],
-            ["--json", "settle"], ["--json", "setup"], ["--json", "mark"], ["env", "list"], ["--json", "env", "list"],
+PRINTING = [["--help"], ["--version"], ["mark", "--help"], ["status"], ["--json", "status"], ["check"], ["--json", "check"],
+            ["--json", "cancel"], ["--json", "settle"], ["--json", "setup"], ["--json", "mark"], ["env", "list"],
+            ["--json", "env", "list"],
             ["env", "get", "hib_mark"], ["env", "get", "hib_mark", "nope"]]
 
 
