@@ -333,8 +333,6 @@ static int go_through(struct work *work, struct bootfs *fs, bool planning)
                 r = setup_slot(work, fs);
         if (r == EXIT_DONE)
                 r = setup_modules(work, fs);
-        if (r == EXIT_DONE && work->remove)
-                r = remove_variables(work);
         if (r == EXIT_DONE && !work->remove)
                 r = setup_scripts(work);
         if (r == EXIT_DONE && !work->remove)
@@ -343,6 +341,8 @@ static int go_through(struct work *work, struct bootfs *fs, bool planning)
         if (r == EXIT_DONE && work->changes > 0 && !planning && bootfs_write_out(fs) < 0)
                 r = fail(_("%s: cannot write its filesystem out: %m; GRUB may not see what was changed; run sync"),
                          fs->prefix);
+        if (r == EXIT_DONE && work->remove)
+                r = remove_variables(work);
         return r;
 }
 
