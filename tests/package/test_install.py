@@ -32,9 +32,8 @@ def installed(system, before):
 
 @pytest.fixture
 def set_up(installed):
-    """As an administrator does it, with everything that a machine can have of hibctl."""
+    """As an administrator does it."""
     installed.run("hibctl", "setup")
-    installed.run("update-grub")
     return installed
 
 
@@ -74,6 +73,7 @@ def test_the_packages_own_test(installed):
 
 
 def test_purge_leaves_nothing(set_up, before):
+    """Of everything that a machine can have of hibctl."""
     assert ours_in(set_up.grub_cfg()) and slot(set_up) and set_up.modules() == BOTH
     set_up.run("hibctl", "mark", "--store=env", f"--image={set_up.swap.device}")
     assert b"armed" in slot(set_up)
@@ -81,6 +81,7 @@ def test_purge_leaves_nothing(set_up, before):
     set_up.put_variable("HibctlTried", b"00000000")
     set_up.write("/etc/hibctl/hibctl.conf", "Store=env\n")
     set_up.write("/etc/hibctl/plan", "of a prepare --lasting\n")
+    set_up.run("hibctl", "sleep", "pre", "hibernate", check=False)
     said = set_up.purge()
     assert "hibctl: " not in said.stderr, said.stderr
     assert set_up.variables() == set()
@@ -90,16 +91,15 @@ def test_purge_leaves_nothing(set_up, before):
 
 
 def test_remove_leaves_only_settings(set_up, before):
+    script = set_up.read("/etc/grub.d/06_hibctl")
     set_up.run("hibctl", "mark", "--store=efi", f"--image={set_up.swap.device}")
     assert set_up.variables() == {"HibctlMark"}
-    set_up.dpkg("--remove", *set_up.packages)
-    assert set_up.variables() == set() and set_up.modules() == set() and slot(set_up) is None
-    assert ours_in(set_up.grub_cfg()) == []
-    for name in ("06_hibctl", "44_hibctl"):
-        assert set_up.run(f"/etc/grub.d/{name}").stdout == ""
-    left = [name for name in set_up.difference(before) if not name.startswith("var/lib/dpkg/info/hibctl.")]
-    assert set(left) - {"boot/grub/grub.cfg"} == {
-        "etc/grub.d/06_hibctl", "etc/grub.d/44_hibctl", "etc/hibctl", "etc/hibctl/initramfs.conf"}, left
+    said = set_up.dpkg("--remove", *set_up.packages)
+    assert "hibctl: " not in said.stderr, said.stderr
+    assert set_up.difference(before) == ["etc/hibctl", "etc/hibctl/initramfs.conf"]
+    set_up.path("/etc/grub.d/06_hibctl").write_bytes(script)
+    set_up.path("/etc/grub.d/06_hibctl").chmod(0o755)
+    assert set_up.run("/etc/grub.d/06_hibctl").stdout == "", "without the program it writes nothing"
 
 
 def test_purge_where_grub_cannot_be_asked(installed, before):
@@ -141,12 +141,16 @@ def test_a_removed_module_package_takes_its_module_along(set_up):
     assert set_up.modules() == BOTH
 
 
-def test_an_upgrade_makes_the_menu_anew_only_if_it_asks_for_marks(set_up, before):
-    menu = set_up.grub_cfg()
-    set_up.write("/boot/grub/grub.cfg", "hibctl_menu of an older version\n")
+def test_scripts_and_menu_are_kept_up_to_date(set_up):
+    new, menu = set_up.read("/etc/grub.d/06_hibctl"), set_up.grub_cfg()
+    set_up.write("/etc/grub.d/06_hibctl", "#!/bin/sh\necho of an older version\n")
+    set_up.run("update-grub")
+    assert "of an older version" in set_up.grub_cfg()
     set_up.install("hibctl")
-    assert set_up.grub_cfg() == menu
-    set_up.write("/boot/grub/grub.cfg", "somebody else's\n")
-    set_up.install("hibctl")
-    assert set_up.grub_cfg() == "somebody else's\n"
-    set_up.write("/boot/grub/grub.cfg", before["boot/grub/grub.cfg"][1].decode())
+    assert set_up.read("/etc/grub.d/06_hibctl") == new and set_up.grub_cfg() == menu
+
+
+def test_the_service_is_for_the_next_start(installed):
+    wanted = installed.path("/etc/systemd/system/multi-user.target.wants/hibctl-settle.service")
+    assert wanted.is_symlink()
+    assert "start" not in installed.read("/var/lib/dpkg/info/hibctl.postinst").decode()
