@@ -22,6 +22,8 @@ ESSENTIAL = """
 /usr/share/doc/hibctl/README.Debian
 /usr/share/doc/hibctl/copyright
 /usr/share/hibctl/grub.d/06_hibctl*
+/usr/share/hibctl/grub.d/30_hibctl*
+/usr/share/hibctl/grub.d/30_os-prober_hibctl*
 /usr/share/hibctl/grub.d/44_hibctl*
 /usr/share/initramfs-tools/hooks/hibctl*
 /usr/share/initramfs-tools/scripts/local-premount/hibctl*
