@@ -219,6 +219,33 @@ static int setup_modules(struct work *work, const struct bootfs *fs)
         return r;
 }
 
+/* ---- EFI variables ---- */
+
+/* One that cannot be read may be there: that is said when the rest is done. */
+static int remove_variable(struct work *work, const struct uefi_variable *variable)
+{
+        char byte;
+        ssize_t n = uefi_read(variable, &byte, sizeof(byte), NULL);
+        int r;
+
+        if (n == 0 || !step(work, _("delete the EFI variable %s"), variable->name))
+                return EXIT_DONE;
+        r = n < 0 && n != -EFBIG ? (int)n : uefi_delete(variable);
+        return r == 0 ? EXIT_DONE : efi_explain(variable, r, /* in_doubt= */ false);
+}
+
+/* What mark, and the boot loader, have made there: setup itself makes none. When the module is gone, so that the note of a
+ * try is not missed. */
+static int remove_variables(struct work *work)
+{
+        int r;
+
+        if (uefi_access() == UEFI_NO_FIRMWARE)
+                return EXIT_DONE;
+        r = remove_variable(work, &uefi_mark);
+        return r == EXIT_DONE ? remove_variable(work, &uefi_tried) : r;
+}
+
 /* ---- the menu ---- */
 
 /* Where there is no grub.d, grub.cfg is written by hand. */
@@ -314,6 +341,8 @@ static int go_through(struct work *work, struct bootfs *fs, bool planning)
         if (r == EXIT_DONE && work->changes > 0 && !planning && bootfs_write_out(fs) < 0)
                 r = fail(_("%s: cannot write its filesystem out: %m; GRUB may not see what was changed; run sync"),
                          fs->prefix);
+        if (r == EXIT_DONE && work->remove)
+                r = remove_variables(work);
         return r;
 }
 

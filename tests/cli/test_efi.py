@@ -609,6 +609,34 @@ def test_setup_where_grub_cannot_write(make, scratch):
     assert machine.folder_listing() == listing
 
 
+def test_setup_remove_leaves_no_variable_of_ours(uefi, mark):
+    mark()
+    uefi.put_location(uefi.machine.swap)
+    uefi.put_note(uefi.machine.swap)
+    others = uefi.names() - {MARK, TRIED}
+    dry = uefi("setup", "--remove", "--dry-run").done().err
+    assert f"would do: delete the EFI variable {MARK[:10]}" in dry and "HibctlTried" in dry
+    assert uefi.names() == others | {MARK, TRIED}
+    uefi("setup", "--remove").done()
+    assert uefi.names() == others
+    uefi("setup", "--remove").nothing()
+
+
+@pytest.mark.parametrize("contents", [b"x", bytes(5000)], ids=["damaged", "long"])
+def test_setup_remove_deletes_what_nobody_understands(uefi, contents):
+    uefi.put(MARK, contents)
+    uefi("setup", "--remove").done()
+    assert uefi.raw(MARK) is None
+
+
+def test_setup_remove_where_variables_cannot_be_deleted(uefi, mark):
+    """Said, and what is not in variables is undone."""
+    mark()
+    with uefi.read_only():
+        uefi("-q", "setup", "--remove").says_no(4, "HibctlMark", "read-only", "remount,rw")
+        assert envblock.slot_at(uefi.machine.grub_reads()) is None and MARK in uefi.names()
+
+
 def test_nothing_takes_it(make):
     uefi = Firmware(make("btrfs"))
     uefi.machine.block.write_bytes(envblock.make([(envblock.NAME, envblock.EMPTY)]))

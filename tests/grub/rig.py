@@ -113,7 +113,7 @@ def grub_d_script(name, folder):
     if "HIBCTL_GRUB_D" in os.environ:
         return Path(os.environ["HIBCTL_GRUB_D"]) / name
     values = {"prefix": "/usr", "exec_prefix": "/usr", "datarootdir": "/usr/share", "sysconfdir": "/etc",
-              "localedir": "/usr/share/locale", "PACKAGE": "hibctl"}
+              "localedir": "/usr/share/locale", "PACKAGE": "hibctl", "sbindir": "/usr/sbin"}
     source, = (TOP / "grub-module").glob(f"{name}*.in")
     text = source.read_text()
     path = folder / name
