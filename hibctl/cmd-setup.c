@@ -234,8 +234,8 @@ static int remove_variable(struct work *work, const struct uefi_variable *variab
         return r == 0 ? EXIT_DONE : efi_explain(variable, r, /* in_doubt= */ false);
 }
 
-/* What mark, and the boot loader, have made there: setup itself makes none. When the module is gone, so that the note of a
- * try is not missed. */
+/* What mark, and the boot loader, have made there: setup itself makes none. When the module is gone, so that the note
+ * of a try is not missed. */
 static int remove_variables(struct work *work)
 {
         int r;

@@ -151,6 +151,7 @@ def test_grub(healthy):
     assert "i386-pc " + healthy.version in words
     (healthy.platform / "modinfo.sh").write_text("grub_package_version=x\n")
     assert healthy.one("grub", "ok")["words"].endswith("i386-pc")
+    assert "which GRUB" in healthy.one("module", "note")["words"]
 
 
 def test_no_grub(make):
@@ -231,6 +232,14 @@ def test_module_is_another(healthy):
     healthy.one("module", "ok")
 
 
+@pytest.mark.parametrize("which", ["module", "source"])
+def test_module_that_cannot_be_read(healthy, which):
+    path = getattr(healthy, which)
+    path.unlink()
+    path.mkdir()
+    assert str(path) in healthy.one("module", "unknown")["words"]
+
+
 def test_module_for_another_grub(healthy):
     """Both what is there and what setup would install."""
     for path in (healthy.module, healthy.source):
@@ -275,6 +284,13 @@ def test_grub_cfg_is_old(healthy, changed):
     os.utime(path)
     found = healthy.one("grub-cfg-age", "warning")
     assert str(path) in found["words"] and "update-grub" in found["remedy"]
+
+
+def test_grub_cfg_whose_age_cannot_be_told(healthy):
+    path = healthy.machine.root / "etc/default/grub"
+    path.unlink()
+    path.symlink_to("grub")
+    assert str(path) in healthy.one("grub-cfg-age", "unknown")["words"]
 
 
 def test_what_is_no_setting_does_not_count(healthy):
@@ -486,6 +502,7 @@ def test_swap(healthy):
     assert "mkswap" in healthy.one("swap", "problem")["remedy"]
     machine.active_swaps()
     assert healthy.one("swap", "problem")
+    healthy.one("resume", "note")  # one finding is enough
     assert healthy("check").status == 3
     (machine.root / "proc/swaps").unlink()
     healthy.one("swap", "unknown")
@@ -631,6 +648,23 @@ def test_resume_in_the_initramfs(healthy, scratch):
     for value, good in ((f"UUID={other.uuid}", False), ("auto", True), ("none", True), (healthy.machine.swap.device, True), ("", True)):
         conf.write_text(f"RESUME={value}\n")
         healthy.one("resume-settings", "ok" if good else "warning")
+
+
+def test_settings_of_others_that_cannot_be_read(healthy):
+    root = healthy.machine.root
+    (root / "proc/cmdline").unlink()
+    assert "mount /proc" in healthy.one("resume-settings", "unknown")["remedy"]
+    healthy.machine.write("proc/cmdline", "quiet\n")
+    (root / "etc/initramfs-tools/conf.d/odd").mkdir()
+    assert "conf.d/odd" in healthy.one("resume-settings", "unknown")["words"]
+    assert "conf.d/odd" in healthy.one("initramfs", "unknown")["words"]
+    dracut(healthy)
+    healthy.one("initramfs", "ok")
+    (root / "etc/dracut.conf").mkdir()
+    assert "dracut.conf" in healthy.one("initramfs", "unknown")["words"]
+    (root / "etc/crypttab").mkdir()
+    prefix = mapped(healthy.machine, "CRYPT-PLAIN")
+    assert healthy.findings(prefix=prefix)["encryption"]["level"] == "unknown"
 
 
 # ---- encryption ----
@@ -782,13 +816,13 @@ def test_boot_order_cannot_be_told(uefi, name, data):
     assert "does not tell" in uefi.one("boot-order", "note")["words"]
 
 
-@pytest.mark.parametrize("name", [BOOT_CURRENT, BOOT_ORDER, SECURE_BOOT])
-def test_variables_that_cannot_be_read(uefi, name):
+@pytest.mark.parametrize("name,finding", [(BOOT_CURRENT, "boot-order"), (BOOT_ORDER, "boot-order"), (SECURE_BOOT, "secure-boot"),
+                                          (LOCATION, "systemd")])
+def test_variables_that_cannot_be_read(uefi, name, finding):
     """Something else than a file; as an error of the firmware."""
-    uefi.firmware.put(SECURE_BOOT, b"\0", attributes=6)
-    uefi.firmware.path(name).unlink()
+    uefi.firmware.path(name).unlink(missing_ok=True)
     uefi.firmware.path(name).mkdir()
-    uefi.one("secure-boot" if name == SECURE_BOOT else "boot-order", "unknown")
+    uefi.one(finding, "unknown")
 
 
 @pytest.mark.parametrize("data,name", [
