@@ -61,11 +61,16 @@ static _Noreturn void become(char *path, char *output)
 {
         static char path_variable[] = PATH_VARIABLE, dash_o[] = "-o";
         char *argv[] = { path, output ? dash_o : NULL, output, NULL };
-        const char *language = getenv("LANG"); /* the menu is in it, and what is printed */
-        char *variable = language ? xasprintf("LANG=%s", language) : NULL;
-        char *environment[] = { path_variable, variable, NULL };
+        /* The menu is in that language, and what is printed. */
+        static const char *const languages[] = { "LANG", "LANGUAGE", "LC_ALL", "LC_MESSAGES" };
+        char *environment[ELEMENTS(languages) + 2] = { path_variable };
         int null = open("/dev/null", O_RDONLY);
         sigset_t none;
+        size_t n = 1;
+
+        for (size_t i = 0; i < ELEMENTS(languages); i++)
+                if (getenv(languages[i]))
+                        environment[n++] = xasprintf("%s=%s", languages[i], getenv(languages[i]));
 
         sigemptyset(&none);
         sigprocmask(SIG_SETMASK, &none, NULL);

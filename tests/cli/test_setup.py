@@ -10,7 +10,7 @@ from . import rig
 SCRIPTS = ["06_hibctl", "30_hibctl", "30_os-prober_hibctl", "44_hibctl"]
 # As the real one: what is in grub.d decides.
 UPDATE_GRUB = """#!/bin/sh
-echo "making it" "$@"
+echo "making it" "$@" "in $LANG $LANGUAGE $LC_ALL $LC_MESSAGES, with $HOME"
 if [ -e /etc/grub.d/06_hibctl ]; then echo 'hibresume probe'; else echo 'set x=1'; fi >/boot/grub/grub.cfg.new
 mv /boot/grub/grub.cfg.new /boot/grub/grub.cfg
 """
@@ -44,10 +44,10 @@ class Host:
             (self.folder / "sbin" / name).write_text(text)
             (self.folder / "sbin" / name).chmod(0o755)
 
-    def __call__(self, *words):
+    def __call__(self, *words, **more):
         inside = INSIDE.replace('"$1/boot"', f'"{self.machine.root}/boot"')
         prefix = ("unshare", "--mount", "--propagation", "private", "sh", "-c", inside, "sh", self.folder)
-        return self.machine.tool("setup", f"--modules={self.folder}/modules", f"--scripts={self.scripts}", *words, prefix=prefix)
+        return self.machine.tool("setup", f"--modules={self.folder}/modules", f"--scripts={self.scripts}", *words, prefix=prefix, **more)
 
     def files(self):
         """All that setup may touch."""
@@ -92,6 +92,12 @@ def test_other_distributions(host, name):
     result = host().done()
     assert f"make grub.cfg anew: /usr/local/sbin/{name} -o /boot/grub/grub.cfg" in result.err
     assert "making it -o /boot/grub/grub.cfg" in result.err and "hibresume probe" in host.grub_cfg()
+
+
+def test_the_menu_is_in_the_language_of_who_calls(host):
+    """And nothing else of the environment gets there."""
+    env = {"LANG": "de_DE.UTF-8", "LANGUAGE": "de", "LC_MESSAGES": "C", "HOME": "/root"}
+    assert "making it in de_DE.UTF-8 de C C, with \n" in host(env=env).done().err
 
 
 def test_json_is_only_json(host):

@@ -39,7 +39,7 @@ def keys_of_the_document():
 
 
 def test_every_key():
-    without_values = re.sub(r"^Reasons: .*?\n\n", "", part_about_json(), flags=re.M | re.S)
+    without_values = re.sub(r"^(?:Reasons|Names of findings).*?\n\n", "", part_about_json(), flags=re.M | re.S)
     in_code = set(re.findall(r"`([a-z_]+)`", without_values))
     assert keys_of_the_program() <= in_code
 
@@ -57,6 +57,8 @@ def test_every_word():
                                           told.source("hibctl/cmd-status.c"), re.S)
              for word in re.findall(r'= "([a-z-]+)"', table)}
     words |= set(told.verdict_reasons()) | set(re.findall(r'return "([a-z]+)";', told.source("mark/verdict.c")))
+    words |= set(re.findall(r'^        \{ "([a-z-]+)", N_', told.source("hibctl/cmd-check.c"), re.M))
+    words |= set(re.findall(r'\[LEVEL_\w+\] = "(\w+)"', told.source("hibctl/findings.c")))
     words |= set(re.findall(r'\[PLAN_BOOT_\w+\] = "(\w+)"', told.source("hibctl/plan.c")))
-    assert len(words) > 35
+    assert len(words) > 60
     assert words <= set(re.findall(r"`([a-z-]+)`", text))

@@ -13,8 +13,8 @@ from . import told
 
 def test_every_file_with_texts_is_listed():
     listed = set(told.source("po/POTFILES.in").split())
-    sources = [path for folder in ("efi", "grub-module", "hibctl", "mark")
-               for path in [*(told.TOP / folder).glob("*.[ch]"), *(told.TOP / folder).glob("*.in")]]
+    sources = [*(told.TOP / "grub-module").glob("*.in"), *(path for folder in ("efi", "hibctl", "mark")
+                                                           for path in (told.TOP / folder).glob("*.[ch]"))]
     with_texts = {str(path.relative_to(told.TOP)) for path in sources if re.search(
         r'(?<![\w"])(?:N?_\(\s*\n?\s*"|(?:gettext(?:_printf)?|translated) ")', path.read_text(encoding="utf-8"))}
     assert with_texts <= listed
@@ -75,3 +75,12 @@ def test_translations_for_the_scripts():
         for original, text in re.findall(r'^msgid "(.+)"\nmsgstr "(.+)"$', done.stdout, re.M):
             if original in told.script_messages():
                 assert re.findall(r"%[^ %]", text) == re.findall(r"%[^ %]", original), f"{po.name}: {text}"
+
+
+def test_every_catalogue_is_listed_and_whole():
+    languages = told.source("po/LINGUAS").split()
+    assert sorted(f"{language}.po" for language in languages) == sorted(path.name for path in (told.TOP / "po").glob("*.po"))
+    assert len(languages) >= 10
+    for language in languages:
+        for what in ("--untranslated", "--only-fuzzy"):
+            assert not told.run("msgattrib", what, "--no-obsolete", told.TOP / "po" / f"{language}.po").stdout, f"{language}: {what}"
