@@ -39,7 +39,7 @@ class System:
         self._make_boot()
 
     def _make_tree(self):
-        for name in ("usr", "proc", "dev", "sys", "run", "tmp", "root", "var/lib", "var/log", "var/cache", "var/tmp",
+        for name in ("usr", "proc", "dev", "sys", "run", "tmp", "root", "var/lib/systemd", "var/log", "var/cache", "var/tmp",
                      FIRMWARE[1:], *(f"boot/grub/{platform}" for platform in PLATFORMS)):
             (self.root / name).mkdir(parents=True, exist_ok=True)
         for path in Path("/").iterdir():
