@@ -47,6 +47,9 @@ void find_said(struct finding *f, enum level level, const char *said)
 {
         const char *end = said + strlen(said), *remedy = find_remedy(said, &end);
 
+        /* In French a blank that does not break the line stands before a semicolon. */
+        if (remedy && end - said > 2 && memcmp(end - 2, "\u00a0", 2) == 0)
+                end -= 2;
         find(f, level, remedy, "%.*s", (int)(end - said), said);
 }
 

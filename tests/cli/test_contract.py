@@ -242,7 +242,7 @@ def test_grub_cfg_that_cannot_be_read(machine):
 MARK_KEYS = {"state", "id", "image", "offset", "page_size", "filesystem", "kernel", "initrd", "release", "time", "verify",
              "image_state", "image_device", "kernel_state", "initrd_state"}
 STATUS_KEYS = {"verdict", "reason", "words", "source", "grub_asks", "stores", "systemd", "configured", "efi",
-               "hibernation"}
+               "hibernation", "unmarked"}
 STORE_KEYS = {"place", "status", "slot", "writable", "why_not_writable", "spent", "mark"}
 CONFIGURED_KEYS = {"image", "offset", "image_state", "image_device"}
 
