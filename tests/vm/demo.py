@@ -3,7 +3,7 @@
 """A story: a virtual machine hibernates, is switched off, and comes back by itself through GRUB.
 
 Run by ./dev demo. With --save-kernel another kernel marks for the sleeping system, whose filesystems it must not touch;
-with --efi the mark goes into a variable of the firmware.
+with --efi the mark goes into a variable of the firmware; with --debian a whole Debian hibernates, by systemctl.
 Exit status 0 only if the same session came back."""
 
 import argparse
@@ -15,6 +15,7 @@ import sys
 import time
 from pathlib import Path
 
+from debian.story import play as on_debian
 from grub.nvram import MARK, Nvram
 
 from . import envblock, grubcfg, host, scenario
@@ -191,6 +192,7 @@ def main():
     parser.add_argument("--bios", action="store_true", help="with SeaBIOS instead of UEFI (OVMF)")
     parser.add_argument("--save-kernel", action="store_true", help="a save kernel marks, hands off what sleeps")
     parser.add_argument("--efi", action="store_true", help="the mark goes into an EFI variable, because /boot is on btrfs")
+    parser.add_argument("--debian", action="store_true", help="Debian 12 with the packages, three times in a row")
     parser.add_argument("--logs", type=Path, default=Path("demo-logs"), help="folder for logs and the picture of the menu")
     options = parser.parse_args()
     logs = options.logs.absolute()
@@ -203,7 +205,10 @@ def main():
     elif options.efi:
         plot, layout = efi, Layout(Boot.BTRFS)
     try:
-        play(story, plot, layout, Firmware.SEABIOS if options.bios else Firmware.OVMF, logs)
+        if options.debian:
+            on_debian(story, logs)
+        else:
+            play(story, plot, layout, Firmware.SEABIOS if options.bios else Firmware.OVMF, logs)
     except (AssertionError, host.HostError) as error:
         print(f"\n{error}", file=sys.stderr)
         print(f"\nThe session did not come back. Logs are in {logs}.", file=sys.stderr)

@@ -105,6 +105,8 @@ def _die_with_parent():
 
 
 class Machine:
+    _HIBERNATE = "suspend-to-disk"
+
     def __init__(self, disk, firmware, folder, memory_mib=MEMORY_MIB, asleep=None):
         """ASLEEP: what another machine left when it hibernated, for this one to wake up from; DISK is a copy of the
         other's."""
@@ -467,7 +469,7 @@ class Machine:
 
     def try_hibernate(self, timeout=2 * PATIENT):
         """Hibernates. None if the machine is off now; else the result of the command that failed."""
-        ident = self._pending = self._send("suspend-to-disk")
+        ident = self._pending = self._send(self._HIBERNATE)
         self.console.note("hibernating")
         self._until(lambda: not self.is_on or ident in self._results, timeout, "hibernation", may_stop=True)
         if self.is_on:

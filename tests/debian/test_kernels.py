@@ -1,0 +1,59 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# Copyright (C) 2026 The hibctl authors
+"""Two kernels, of which the one that runs is not the default; a swap file; a kernel that was removed."""
+
+import pytest
+
+from vm.machine import Came
+
+from . import base
+from .machine import LoginSession
+from .test_story import armed, sleep_and_come_back
+
+pytestmark = pytest.mark.slow
+
+# As an administrator does it: systemd hibernates only to where the kernel was told to resume from.
+SWAP_FILE = """\
+set -e
+swapoff -a
+sed -i '/swap/d' /etc/fstab
+dd if=/dev/zero of=/swapfile bs=1M count=400
+chmod 600 /swapfile
+mkswap /swapfile
+echo '/swapfile none swap sw 0 0' >>/etc/fstab
+offset=$(filefrag -v /swapfile | awk '$1 == "0:" {sub(/[.]*$/, "", $4); print $4}')
+root=UUID=$(findmnt -n -o UUID /)
+sed -i "s/^RESUME=.*/RESUME=$root/" /etc/initramfs-tools/conf.d/resume
+sed -i "s/=quiet$/='quiet resume=$root resume_offset=$offset'/" /etc/default/grub
+update-initramfs -u -k all
+update-grub
+"""
+
+
+def boot_older(machine):
+    """By the menu, as a person would."""
+    newest, older = base.find().kernels
+    machine.power_on(menu=True)
+    machine.wait_menu("Advanced options")
+    machine.choose("Advanced options")
+    machine.wait_screen(f"with Linux {older}")
+    machine.choose(f"Debian GNU/Linux, with Linux {older}")
+    assert machine.wait_guest() is Came.BOOTED
+    assert machine.run("uname -r").output.strip() == older
+    return newest, older
+
+
+def test_the_running_kernel_is_not_the_default(debian):
+    machine = debian
+    machine.run(f"({SWAP_FILE}) 2>&1", timeout=900)
+    machine.shut_down()
+    newest, older = boot_older(machine)
+    session = LoginSession(machine)
+    sleep_and_come_back(machine, session)
+    assert machine.run("uname -r").output.strip() == older
+
+    # The kernel that runs is removed, and with it what the session could be resumed by.
+    machine.run(f"rm /boot/vmlinuz-{older} /boot/initrd.img-{older}")
+    refused = machine.run("hibctl mark", check=False)
+    assert refused.status != 0 and older in refused.output, refused
+    assert armed(machine) is None

@@ -1,0 +1,76 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# Copyright (C) 2026 The hibctl authors
+"""Sleep that does not end in GRUB: suspend, hybrid-sleep that wakes up from memory, hibernation that fails; and a
+hybrid-sleep through which the power fails."""
+
+import pytest
+
+from grub.nvram import MARK, Nvram
+from vm import scenario
+from vm.machine import Came
+from vm.scenario import findings
+
+from . import hibctl
+from .machine import LoginSession
+from .test_story import READY, armed, assert_settled, sleep_and_come_back
+
+pytestmark = pytest.mark.slow
+
+SUCCESS = (0, "success\n")
+
+
+def woken(machine):
+    result = machine.wake_up()
+    return result.status, result.output
+
+
+def test_what_is_no_hibernation_leaves_no_mark(debian):
+    machine = debian
+    session = LoginSession(machine)
+
+    machine.suspend()
+    assert armed(machine) is None
+    assert woken(machine) == SUCCESS
+    assert_settled(machine)
+    assert Nvram(machine._nvram).writes(MARK) == 0, "marked for a suspend"
+
+    # Its image is for the case that the power fails, and so is the mark.
+    machine.suspend("hybrid-sleep")
+    assert armed(machine) == "armed"
+    assert woken(machine) == SUCCESS
+    assert_settled(machine)
+    session.check()
+
+    machine.suspend("hybrid-sleep")
+    machine.cut_power()
+    machine.power_on()
+    assert machine.wait_guest() is Came.RESUMED
+    assert findings(machine) == [READY]
+    session.check()
+    assert_settled(machine)
+
+
+TOO_SMALL = """\
+swapoff -a
+mkswap -U $(blkid -o value -s UUID /dev/vda3) /dev/vda3 %d
+swapon /dev/vda3
+"""
+
+
+def test_the_kernel_refuses_to_hibernate(debian):
+    """The swap area is large enough for systemd, which asks for the memory of programs only, but not for the kernel."""
+    machine = debian
+    machine.run(TOO_SMALL % (24 << 10))
+    failed = machine.try_hibernate()
+    assert failed and failed.status != 0, failed
+    assert armed(machine) is None
+    said = scenario.status(machine)
+    assert (said["verdict"], said["reason"]) == ("normal", "nothing"), said
+    told = hibctl.journal(machine)
+    for line in ("hibctl: marked: ", "No space left on device", "hibctl: cleared: the mark is stale"):
+        assert told.count(line) == 1, told
+
+    # Nothing is the worse for it.
+    machine.run(TOO_SMALL % (512 << 10))
+    machine.run("systemctl reset-failed")
+    sleep_and_come_back(machine, LoginSession(machine))
