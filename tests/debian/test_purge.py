@@ -18,4 +18,5 @@ def test_purge_leaves_nothing(debian):
     machine.run("DEBIAN_FRONTEND=noninteractive apt-get purge -q -y 'hibctl*' 2>&1", timeout=900)
     assert armed(machine) is None
     assert hibctl.differences(machine) == ""
+    assert "hibctl" not in machine.run("lsinitramfs /boot/initrd.img-$(uname -r)").output
     machine.shut_down()
