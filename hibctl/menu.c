@@ -4,10 +4,9 @@
 #include "config.h"
 
 #include <errno.h>
-#include <fcntl.h>
-#include <signal.h>
 #include <sys/wait.h>
 
+#include "child.h"
 #include "globals.h"
 #include "menu.h"
 #include "say.h"
@@ -56,7 +55,7 @@ char *menu_command(const char *prefix)
         return output ? xasprintf("%s -o %s", path, output) : xstrdup(path);
 }
 
-/* The child. Standard output is for our result. */
+/* The child. */
 static _Noreturn void become(char *path, char *output)
 {
         static char path_variable[] = PATH_VARIABLE, dash_o[] = "-o";
@@ -64,22 +63,12 @@ static _Noreturn void become(char *path, char *output)
         /* The menu is in that language, and what is printed. */
         static const char *const languages[] = { "LANG", "LANGUAGE", "LC_ALL", "LC_MESSAGES" };
         char *environment[ELEMENTS(languages) + 2] = { path_variable };
-        int null = open("/dev/null", O_RDONLY);
-        sigset_t none;
         size_t n = 1;
 
         for (size_t i = 0; i < ELEMENTS(languages); i++)
                 if (getenv(languages[i]))
                         environment[n++] = xasprintf("%s=%s", languages[i], getenv(languages[i]));
-
-        sigemptyset(&none);
-        sigprocmask(SIG_SETMASK, &none, NULL);
-        signal(SIGPIPE, SIG_DFL);
-        if (null >= 0)
-                dup2(null, STDIN_FILENO);
-        dup2(STDERR_FILENO, STDOUT_FILENO);
-        execve(path, argv, environment);
-        _exit(127);
+        child_become(path, argv, environment);
 }
 
 int menu_make(const char *prefix)

@@ -14,6 +14,7 @@
 #include <sys/stat.h>
 #include <sys/wait.h>
 
+#include "child.h"
 #include "say.h"
 #include "setup-hooks.h"
 #include "util.h"
@@ -42,25 +43,15 @@ static void find_arguments(const struct plan *plan, const char *name, char line[
         argv[n] = NULL;
 }
 
-/* The child. What it prints is for people: standard output is for our result. In a group of its own, so that all of it
- * can be ended. */
+/* The child, in a group of its own, so that all of it can be ended. */
 static _Noreturn void become(const char *path, char *argv[])
 {
         static char path_variable[] = "PATH=/usr/sbin:/usr/bin:/sbin:/bin";
         static char inside[] = INSIDE "=1";
         char *environment[] = { path_variable, inside, NULL };
-        int null = open("/dev/null", O_RDONLY);
-        sigset_t none;
 
         setpgid(0, 0);
-        sigemptyset(&none);
-        sigprocmask(SIG_SETMASK, &none, NULL);
-        signal(SIGPIPE, SIG_DFL);
-        if (null >= 0)
-                dup2(null, STDIN_FILENO);
-        dup2(STDERR_FILENO, STDOUT_FILENO);
-        execve(path, argv, environment);
-        _exit(127);
+        child_become(path, argv, environment);
 }
 
 static int64_t milliseconds_left(int64_t deadline)
