@@ -266,7 +266,7 @@ static int settle_mark(const struct situation *s, struct outcome *outcome)
 static int cancel_elsewhere(const struct situation *s, int r)
 {
         if (clear(s, is_marked) == EXIT_DONE)
-                say(_("what was marked elsewhere than in the environment block is cleared"));
+                say(_("the environment block may hold a mark; what was marked elsewhere is cleared"));
         clear_variables(s, situation_systemd_is_live(s));
         return r;
 }

@@ -64,7 +64,7 @@ def read_only(machine):
     assert machine.grub_reads() == before, "something was written"
 
 
-@pytest.mark.parametrize("argv", [["mark"], ["cancel"], ["settle"], ["setup", "--remove"], ["env", "set", "a=b"],
+@pytest.mark.parametrize("argv", [["mark"], ["cancel"], ["settle"], ["-q", "setup", "--remove"], ["env", "set", "a=b"],
                                   ["env", "unset", "a"], ["env", "create"]], ids=" ".join)
 def test_read_only_filesystem(read_only, argv):
     read_only(*argv).says_no(3, read_only.block, "read-only", "remount")
