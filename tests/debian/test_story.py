@@ -51,6 +51,8 @@ def sleep_and_come_back(machine, session, picture=None):
 
 def test_a_login_session_lives_through_three_nights(debian, logs):
     machine = debian
+    checked = machine.run("hibctl check", check=False)
+    assert checked.status == 0, checked
     session = LoginSession(machine)
     for number in range(ROUNDS):
         sleep_and_come_back(machine, session, logs / "menu.png" if number == 0 else None)
