@@ -250,8 +250,13 @@ def mkconfig(scratch):
     (folder / "root").mkdir()
     for name in ("00_header", "10_linux"):
         rig.run("cp", f"/etc/grub.d/{name}", folder / "grub.d")
-    for name in ("06_hibctl", "44_hibctl"):
-        rig.run("install", "-m", "755", rig.grub_d_script(name, scratch), folder / "grub.d" / name)
+    for name in ("06_hibctl", "30_hibctl", "30_os-prober_hibctl", "44_hibctl"):
+        script = folder / "grub.d" / name
+        # In /etc they write nothing where hibctl is not installed, as it is not here.
+        text, found = re.subn(r'\[ -x "[^"]+/hibctl" \]', "true", rig.grub_d_script(name, scratch).read_text())
+        assert found == 1
+        script.write_text(text)
+        script.chmod(0o755)
     (folder / "root.img").write_bytes(rig.ext4(folder, {}, 8 * rig.MIB, BOOT_UUID))
     env = dict(os.environ, LC_ALL="C", PATH=os.environ["PATH"] + ":/usr/sbin:/sbin", GRUB_HIBCTL_RESUME="UUID=1-2",
                GRUB_CMDLINE_LINUX="resume=UUID=1-2 quiet", GRUB_CMDLINE_LINUX_DEFAULT="splash noresume")
