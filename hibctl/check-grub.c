@@ -15,6 +15,7 @@
 #include "check.h"
 #include "globals.h"
 #include "look.h"
+#include "menu.h"
 #include "say.h"
 
 #define MODULE_MAX (1024 * 1024)
@@ -230,12 +231,13 @@ static void compare_age(struct age *age, const char *path)
 /* What update-grub reads of the administrator, and hibctl's scripts, which it runs. */
 static void compare_all(struct age *age)
 {
-        static const char *const files[] = { "/etc/default/grub", "/etc/grub.d/06_hibctl", "/etc/grub.d/44_hibctl" };
-        _cleanup_free_ char *folder = in_root("/etc/default/grub.d");
+        _cleanup_free_ char *settings = in_root("/etc/default/grub"), *folder = in_root("/etc/default/grub.d");
+        _cleanup_free_ char *scripts = in_root("/etc/grub.d");
         DIR *dir = opendir(folder);
 
-        for (size_t i = 0; i < ELEMENTS(files); i++) {
-                _cleanup_free_ char *path = in_root(files[i]);
+        compare_age(age, settings);
+        for (size_t i = 0; i < N_MENU_SCRIPTS; i++) {
+                _cleanup_free_ char *path = xasprintf("%s/%s", scripts, menu_scripts[i]);
                 compare_age(age, path);
         }
         if (!dir && errno != ENOENT && !age->unseen) {

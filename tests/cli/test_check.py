@@ -274,7 +274,8 @@ def test_grub_cfg_does_not_ask(healthy):
     assert healthy("check").status == 3
 
 
-@pytest.mark.parametrize("changed", ["etc/default/grub", "etc/default/grub.d/x.cfg", "etc/grub.d/06_hibctl", "etc/grub.d/44_hibctl"])
+@pytest.mark.parametrize("changed", ["etc/default/grub", "etc/default/grub.d/x.cfg", "etc/grub.d/06_hibctl", "etc/grub.d/30_hibctl",
+                                     "etc/grub.d/30_os-prober_hibctl", "etc/grub.d/44_hibctl"])
 def test_grub_cfg_is_old(healthy, changed):
     healthy.one("grub-cfg-age", "ok")
     path = healthy.machine.root / changed
