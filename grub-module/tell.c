@@ -80,13 +80,15 @@ static void
 tell_words (const struct hibresume_config *config,
 	    const struct hibresume_claim *claim, enum verdict_reason reason)
 {
-  const char *text = grub_gettext (reason_text (claim, reason));
+  const char *text = reason_text (claim, reason);
   char *about = claim ? object (config, claim, reason) : 0;
   char *words = 0;
 
   if (about && *about)
     words = grub_xasprintf ("%s: %s", about, text);
   set ("hib_words", words ? words : text);
+  /* grub.cfg can say the reason's own sentence in another language.  */
+  set ("hib_about", words && text == verdict_reason_text (reason) ? about : "");
   grub_free (words);
   grub_free (about);
 }

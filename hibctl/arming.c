@@ -193,7 +193,7 @@ int arming_check_grub(const char *prefix, struct grub_request *asked)
                                 prefix, strerror(-r));
         if (!asked->asks)
                 return no_store(_("%s/grub.cfg: it does not look for a mark, so GRUB would boot as ever; run "
-                                  "update-grub"),
+                                  "'hibctl setup'"),
                                 prefix);
         return EXIT_DONE;
 }

@@ -3,6 +3,7 @@
  */
 #include "config.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <string.h>
 
@@ -14,21 +15,29 @@
 #define POINTER_AT 0x20e
 #define POINTER_BASE 0x200
 
-bool bzimage_read_build(const char *path, char text[BZIMAGE_TEXT_MAX])
+int bzimage_read_build(const char *path, char text[BZIMAGE_TEXT_MAX])
 {
         _cleanup_close_ int fd = open(path, O_RDONLY | O_CLOEXEC);
         unsigned char head[0x210];
+        unsigned int at;
+        ssize_t n;
+        int r;
 
-        if (fd < 0 || pread_all(fd, head, sizeof(head), 0) < 0 || memcmp(head + MAGIC_AT, "HdrS", 4) != 0)
-                return false;
-        unsigned int at = head[POINTER_AT] | (unsigned int)head[POINTER_AT + 1] << 8;
-        if (at == 0)
-                return false;
-        ssize_t n = pread(fd, text, BZIMAGE_TEXT_MAX - 1, (off_t)at + POINTER_BASE);
-        if (n < 1)
-                return false;
+        if (fd < 0)
+                return -errno;
+        r = pread_all(fd, head, sizeof(head), 0);
+        if (r < 0)
+                return r == -ENODATA ? 0 : r;
+        at = head[POINTER_AT] | (unsigned int)head[POINTER_AT + 1] << 8;
+        if (memcmp(head + MAGIC_AT, "HdrS", 4) != 0 || at == 0)
+                return 0;
+        do
+                n = pread(fd, text, BZIMAGE_TEXT_MAX - 1, (off_t)at + POINTER_BASE);
+        while (n < 0 && errno == EINTR);
+        if (n < 0)
+                return -errno;
         text[n] = '\0';
-        return true;
+        return n > 0;
 }
 
 /* The version is the end of the text; the release its first word. */

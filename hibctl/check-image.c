@@ -337,7 +337,8 @@ void check_encryption(const struct checkup *c, struct finding *f)
 
 /* ---- the kernel ---- */
 
-/* mark also takes a kernel file of which it cannot tell the build: one that is none of x86, or cannot be read. */
+/* mark also takes a kernel file of which it cannot tell the build: one that is none of x86; or, without root's rights, one
+ * that cannot be read. */
 void check_kernel(const struct checkup *c, struct finding *f)
 {
         _cleanup_free_ char *path = NULL;
@@ -349,7 +350,7 @@ void check_kernel(const struct checkup *c, struct finding *f)
         if (c->kernel.result != EXIT_DONE)
                 find_refused(f, LEVEL_PROBLEM, c->kernel.said);
         else if (path &&
-                 (!bzimage_read_build(path, build) || !bzimage_is_build(build, running.release, running.version)))
+                 (bzimage_read_build(path, build) <= 0 || !bzimage_is_build(build, running.release, running.version)))
                 find(f, LEVEL_UNKNOWN, _("see to it that it is the file of the running kernel"),
                      _("%s: whether it is the running kernel cannot be told: it is no x86 kernel file, or cannot be "
                        "read"),

@@ -267,6 +267,9 @@ static int cancel_elsewhere(const struct situation *s, int r)
 {
         if (clear(s, is_marked) == EXIT_DONE)
                 say(_("the environment block may hold a mark; what was marked elsewhere is cleared"));
+        if (discard)
+                say(_("the image is not discarded, because a mark in the environment block would still tell of it; mend "
+                      "that, and cancel again"));
         clear_variables(s, situation_systemd_is_live(s));
         return r;
 }

@@ -61,7 +61,7 @@ static char *headline(const struct situation *s)
         if (!s->request.asks && s->judgement.verdict != VERDICT_NORMAL)
                 return xasprintf(
                         _("At the next power-on GRUB boots as ever: its configuration does not ask for a mark. "
-                          "Run 'hibctl setup', then update-grub."));
+                          "Run 'hibctl setup'."));
         switch (s->judgement.verdict) {
         case VERDICT_RESUME:
                 mark = situation_mark(s, s->judgement.source);
@@ -211,7 +211,7 @@ static void print_text(const struct situation *s)
                 put_row(&look, _("writable"), 0, env->why_not_writable);
         put_row(&look, "grub.cfg", s->request.asks,
                 s->request.asks ? _("asks for a mark")
-                                : _("does not ask for a mark; run 'hibctl setup', then update-grub"));
+                                : _("does not ask for a mark; run 'hibctl setup'"));
         /* For UEFI it is said below. */
         if (s->lacks_module && uefi_access() == UEFI_NO_FIRMWARE)
                 put_row(&look, _("module"), 0,

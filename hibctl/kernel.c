@@ -34,8 +34,16 @@ static const char *const initrd_names[] = { "/boot/initrd.img-%s", "/boot/initra
 static int check_build(const char *path, const struct utsname *running)
 {
         char text[BZIMAGE_TEXT_MAX];
+        int r = bzimage_read_build(path, text);
 
-        if (!bzimage_read_build(path, text)) {
+        if (r == -EACCES && geteuid() != 0) {
+                say_step(_("%s: cannot be read; its build is not compared with the running kernel"), path);
+                return EXIT_DONE;
+        }
+        if (r < 0)
+                return refuse(_("%s: the kernel file cannot be read: %s; install it again, or name another"), path,
+                              strerror(-r));
+        if (r == 0) {
                 say_step(_("%s: not an x86 kernel file; its build is not compared with the running kernel"), path);
                 return EXIT_DONE;
         }

@@ -209,7 +209,7 @@ def test_no_mark_where_grub_does_not_look_for_one(machine, text):
         machine.write_grub_cfg(text)
     before = machine.grub_reads()
     for argv in (["mark"], ["-q", "mark"], ["mark", "--dry-run"]):
-        machine(*argv).says_no(4, "grub.cfg", "update-grub")
+        machine(*argv).says_no(4, "grub.cfg", "'hibctl setup'")
     assert machine.grub_reads() == before
 
 

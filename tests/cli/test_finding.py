@@ -433,6 +433,11 @@ def test_kernel_file_that_is_no_bzimage_is_not_compared(machine):
     marked(machine)
 
 
+def test_kernel_file_that_cannot_be_read(refused):
+    """GRUB could not read it, either. Of a process's own memory the kernel cannot read the beginning."""
+    refused("--kernel=/proc/self/mem", words=["/proc/self/mem", "cannot be read: Input/output error"])
+
+
 @pytest.mark.parametrize("size", [0, 0x202, 0x210, 0x300])
 def test_kernel_file_that_is_cut_off(machine, size):
     """Half a kernel cannot resume; but this tool proves only the build. It must not crash."""
@@ -602,7 +607,7 @@ def test_status_when_grub_does_not_ask(machine):
     machine.swap.put_image()
     machine.write_grub_cfg("linux /vmlinuz\n")
     told = machine.status()
-    assert told["verdict"] == "normal" and told["grub_asks"] is False and "update-grub" in told["words"]
+    assert told["verdict"] == "normal" and told["grub_asks"] is False and "hibctl setup" in told["words"]
 
 
 def test_status_when_grub_cfg_cannot_be_read(machine):

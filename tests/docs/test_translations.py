@@ -52,6 +52,7 @@ def test_the_menu_is_translated(script, tmp_path):
     """By our own catalogue, though GRUB's is the one that grub-mkconfig has set."""
     catalogue(tmp_path, {"Discard the hibernated session and boot normally": "Die Sitzung verwerfen – für immer",
                          "Resume the hibernated session of %s (%s)": "Die Sitzung von %s's Zeit (%s)",
+                         "the mark is stale: there is no hibernation image where it points": "Die Marke ist veraltet",
                          "Press ESC for the menu; its last entries resume or discard the session.": "ESC: 100 % Menü"})
     folder, = re.findall(r'^export TEXTDOMAINDIR="(.*)"$', script, re.M)
     assert folder.endswith("/share/locale") and "@" not in folder
@@ -65,6 +66,20 @@ def test_the_menu_is_translated(script, tmp_path):
     assert "echo 'ESC: 100 % Menü'" in done.stdout
     assert "set hib_title='Resume the hibernated session'" in done.stdout  # not in this catalogue
     assert "Adding the menu entry" in done.stderr
+    # What the module says in English, if there is a translation.
+    assert """\
+if [ "x${hib_about}" != x ]; then
+  if [ "x${hib_reason}" = xstale ]; then
+    set hib_words="${hib_about}: "'Die Marke ist veraltet'
+  fi
+fi
+""" in done.stdout
+
+
+def test_every_reason_can_be_translated(script):
+    """But for the one that is never shown."""
+    texts = dict(re.findall(r'^ +translation ([a-z-]+) "(.*)"$', script, re.M))
+    assert texts == {name: text for name, text in told.verdict_reasons().items() if name != "nothing"}
 
 
 def test_translations_for_the_scripts():

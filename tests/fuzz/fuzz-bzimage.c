@@ -75,7 +75,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         size_t used = 3 + (size_t)data[1] + data[2];
         put_file(fd, data[0], data + used, size - used);
         memset(text, 'x', sizeof(text));
-        if (bzimage_read_build(path, text)) {
+        if (bzimage_read_build(path, text) > 0) {
                 check_text(fd, text);
                 check_build(text, release, version);
         }

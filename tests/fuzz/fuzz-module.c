@@ -456,13 +456,14 @@ static const char *value_of(const char *name)
         return value ? value : "";
 }
 
-/* grub.cfg may use these in any way: there is nothing in them that it would take apart. hib_words holds what probe was
- * given, too, which is grub.cfg's own. */
+/* grub.cfg may use these in any way: there is nothing in them that it would take apart. hib_words and hib_about hold what
+ * probe was given, too, which is grub.cfg's own. */
 static void check_words(void)
 {
         static const char *const verdicts[] = { "normal", "offer", "resume" };
         static const char *const names[] = { "hib_reason", "hib_time", "hib_release" };
         bool known = false;
+        const char *about;
 
         if (world_may_fail() && !*value_of("hib_verdict"))
                 return;
@@ -470,6 +471,11 @@ static void check_words(void)
         for (enum verdict_reason r = 0; r < REASON_COUNT; r++)
                 known = known || strcmp(value_of("hib_reason"), verdict_reason_name(r)) == 0;
         REQUIRE(known || world_may_fail());
+        about = value_of("hib_about");
+        if (*about && !world_may_fail()) {
+                REQUIRE(strncmp(value_of("hib_words"), about, strlen(about)) == 0);
+                REQUIRE(strncmp(value_of("hib_words") + strlen(about), ": ", 2) == 0);
+        }
         for (size_t i = 0; i < N_OF(names); i++)
                 REQUIRE(!strpbrk(value_of(names[i]), "\t\n\\\"'$`(){}[]<>|;&*?!#%"));
 }

@@ -45,8 +45,8 @@ function load_video {
 
 
 def run(*argv, **options):
-    path = os.environ.get("PATH", "") + ":/usr/sbin:/sbin"
-    env = dict(options.pop("env", os.environ), PATH=path, LC_ALL="C")
+    env = options.pop("env", os.environ)
+    env = dict(env, PATH=env.get("PATH", "") + ":/usr/sbin:/sbin", LC_ALL="C")
     done = subprocess.run([str(arg) for arg in argv], env=env, capture_output=True, check=False, **options)
     if done.returncode != 0:
         said = (done.stdout + done.stderr).decode(errors="replace").strip()

@@ -3,6 +3,7 @@
 """The menu that the grub.d scripts make, with the distribution's own 00_header and two ordinary entries, in real GRUB:
 what takes itself, what a person can do, and which bytes change on the disk."""
 
+import os
 import re
 
 import pytest
@@ -10,7 +11,7 @@ import pytest
 from . import marks, rig
 from .marks import Mark
 from .rig import MIB
-from .scripts import ENTRIES, IMAGE, JUNK, OTHERS, PLAIN, WORDS, grub_cfg, mark
+from .scripts import ENTRIES, IMAGE, JUNK, OTHERS, PLAIN, WORDS, grub_cfg, mark, odd_mark
 
 RAMDISK = b"the right ramdisk\0"
 RESUME = "Resume the hibernated session of 2026-11-22 16:03 (6.1.0-56-cloud-amd64)"
@@ -113,6 +114,22 @@ def test_offered_at_the_end(make_disk, name):
     assert f"hibctl: UUID={IMAGE}: {words}" in said
     assert f"First *Second Third {title} {DISCARD}" in menu(said)
     assert disk.content() == before
+
+
+@pytest.mark.parametrize("env,image,about,words", [
+    (marks.slot(mark(state="taken").text()), True, f"UUID={IMAGE}", "one attempt to resume"),
+    (marks.slot(mark().text()), False, f"UUID={IMAGE}", "the mark is stale"),
+    (marks.slot(mark(kernel="/boot/gone").text()), True, "/boot/gone", "the kernel that"),
+    (marks.slot(odd_mark(b" header", b" heador")), False, "(hd0,gpt2)/boot/grub/grubenv", "the mark is damaged"),
+], ids=["tried", "stale", "kernel-gone", "damaged"])
+def test_in_the_language_of_the_menu(make_disk, tmp_path, env, image, about, words):
+    """A translation may hold any character."""
+    gettext = tmp_path / "gettext"
+    gettext.write_text("#!/bin/sh\nprintf 'l'\\''autre \"$(halt)\" ${x}: %.25s' \"$1\"\n")
+    gettext.chmod(0o755)
+    area = marks.image_area(IMAGE, MIB) if image else marks.swap_area(IMAGE, MIB)
+    said = rig.boot(make_disk(env, area=area, PATH=f"{tmp_path}:{os.environ['PATH']}").path)
+    assert f"hibctl: {about}: l'autre \"$(halt)\" ${{x}}: {words}" in said
 
 
 def with_bits(text):
