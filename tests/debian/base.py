@@ -33,6 +33,10 @@ PACKAGES = (
     "libblkid1", "libmount1", "libefivar1", "libjson-c5", "gettext-base",
 )
 
+# There to be installed from OFFLINE, with what they need. Only some tests do that.
+LATER = ("dracut", "os-prober")
+OFFLINE = "/root/offline"
+
 # Without what takes an emulated processor long and nobody here needs.
 _MASKED = ("apt-daily.timer", "apt-daily-upgrade.timer", "dpkg-db-backup.timer", "e2scrub_all.timer", "e2scrub_reap.service",
            "fstrim.timer", "getty@tty1.service", "systemd-pstore.service")
@@ -103,11 +107,14 @@ def _bootstrap(sources, packages, tree, work):
     hook = f'mkdir -p "$1/etc/initramfs-tools/conf.d" && cp {work}/initramfs.conf "$1/etc/initramfs-tools/conf.d/resume"'
     drivers = (f'mkdir -p "$1/etc/initramfs-tools/hooks" && '
                f'cp {_ROOT}/drivers "$1/etc/initramfs-tools/hooks/drivers"')
+    later = (f'mkdir -p "$1{OFFLINE}/partial" && APT_CONFIG=$MMDEBSTRAP_APT_CONFIG apt-get -q -y --no-install-recommends '
+             f'--download-only -o Dir::Cache::archives="$1{OFFLINE}" install {" ".join(LATER)}')
     (work / "initramfs.conf").write_text(_INITRAMFS)
     host.run("mmdebstrap", "--quiet", "--mode=root", "--variant=minbase", f"--include={','.join(packages)}",
              "--dpkgopt=force-unsafe-io", "--dpkgopt=path-exclude=/usr/share/doc/*",
              "--dpkgopt=path-exclude=/usr/share/man/*", "--dpkgopt=path-exclude=/usr/share/locale/*",
-             f"--essential-hook={hook}", f"--essential-hook={drivers}", SUITE, tree,
+             f"--essential-hook={hook}", f"--essential-hook={drivers}",
+             f"--customize-hook={later}", SUITE, tree,
              *sorted(path for path in sources.iterdir() if path.stat().st_size))
     for leftover in (tree / "etc/dpkg/dpkg.cfg.d").iterdir():
         leftover.unlink()

@@ -54,6 +54,7 @@ class DebianMachine(Machine):
         super().__init__(disk, firmware, folder, MEMORY_MIB)
         self._cargo = cargo
         self._incoming = None
+        self.others = []  # files of disks that are put in at the next power_on, as /dev/vdc and so on
         if nvram:
             shutil.copy(nvram, self._nvram)
 
@@ -65,6 +66,9 @@ class DebianMachine(Machine):
         if self._cargo:
             argv += ["-drive", f"if=none,id=cargo,format=raw,readonly=on,file={self._cargo}",
                      "-device", "virtio-blk-pci,drive=cargo"]
+        for number, path in enumerate(self.others):
+            argv += ["-drive", f"if=none,id=other{number},cache=unsafe,format=raw,file={path}",
+                     "-device", f"virtio-blk-pci,drive=other{number}"]
         if self._incoming:
             argv += ["-incoming", f"exec:cat {self._incoming}"]
         return argv

@@ -411,15 +411,22 @@ class Machine:
         self._stamp("jump")
 
     @contextlib.contextmanager
-    def awake_in(self, direct, timeout=PATIENT, **how):
-        """Runs another kernel on a machine that sleeps, and switches it off at the end, without a sync. What the
+    def left_asleep(self):
+        """While something else runs on a machine that sleeps; it is switched off at the end, without a sync. What the
         machine hibernated in is still waited for afterwards."""
         kept = self._pending, self._channel, self.boot_id
-        self._start_other(direct, timeout, **how)
+        self._pending, self.boot_id = None, None
         yield self
         if self.is_on:
             self.shut_down("poweroff -nf")
         self._pending, self._channel, self.boot_id = kept
+
+    @contextlib.contextmanager
+    def awake_in(self, direct, timeout=PATIENT, **how):
+        """Runs another kernel on a machine that sleeps."""
+        with self.left_asleep():
+            self._start_other(direct, timeout, **how)
+            yield self
 
     def come_back(self, direct, command, timeout=2 * PATIENT):
         """Starts another kernel on a machine that sleeps, and there runs COMMAND, which must bring back what sleeps."""
