@@ -11,8 +11,8 @@
 
 #define BZIMAGE_TEXT_MAX 512 /* with the NUL; more is cut off */
 
-/* Reads the text of the kernel file at PATH. 1; 0 if it is not such a file: then its build cannot be told; or a negative
- * errno if it cannot be read. */
+/* Reads the text of the kernel file at PATH. 1; 0 if it is not such a file: then its build cannot be told; or a
+ * negative errno if it cannot be read. */
 int bzimage_read_build(const char *path, char text[BZIMAGE_TEXT_MAX]);
 
 /* Whether TEXT is of the kernel that says RELEASE and VERSION of itself, as uname does. */

@@ -337,8 +337,8 @@ void check_encryption(const struct checkup *c, struct finding *f)
 
 /* ---- the kernel ---- */
 
-/* mark also takes a kernel file of which it cannot tell the build: one that is none of x86; or, without root's rights, one
- * that cannot be read. */
+/* mark also takes a kernel file of which it cannot tell the build: one that is none of x86; or, without root's rights,
+ * one that cannot be read. */
 void check_kernel(const struct checkup *c, struct finding *f)
 {
         _cleanup_free_ char *path = NULL;

@@ -210,8 +210,7 @@ static void print_text(const struct situation *s)
         if (env->why_not_writable)
                 put_row(&look, _("writable"), 0, env->why_not_writable);
         put_row(&look, "grub.cfg", s->request.asks,
-                s->request.asks ? _("asks for a mark")
-                                : _("does not ask for a mark; run 'hibctl setup'"));
+                s->request.asks ? _("asks for a mark") : _("does not ask for a mark; run 'hibctl setup'"));
         /* For UEFI it is said below. */
         if (s->lacks_module && uefi_access() == UEFI_NO_FIRMWARE)
                 put_row(&look, _("module"), 0,
