@@ -3,6 +3,7 @@
 """Small disks with the distribution's real GRUB on them, booted in QEMU through SeaBIOS or OVMF; what GRUB says is read
 from the serial line. Everything is made in files, without root."""
 
+import functools
 import os
 import re
 import select
@@ -209,6 +210,12 @@ def make_core(folder, modules=CORE_MODULES, prefix="(hd0,gpt2)/boot/grub"):
     return core.read_bytes()
 
 
+@functools.cache
+def _usual_core():
+    with tempfile.TemporaryDirectory() as folder:
+        return make_core(Path(folder))
+
+
 def install_boot_sector(path, core):
     """Makes the disk start the core in its first partition, as grub-bios-setup does."""
     boot = bytearray((GRUB_LIB / PLATFORM / "boot.img").read_bytes())
@@ -239,7 +246,7 @@ class Disk:
     def __init__(self, folder, files, parts=(), fs_size=24 * MIB):
         self.path = folder / "disk.img"
         boot = ext4(folder, files, fs_size, BOOT_UUID)
-        core = make_core(folder)
+        core = _usual_core()
         self.offsets = partitioned(self.path, "gpt", [("bios", bytes(MIB), None), ("linux", boot, None), *parts],
                                    "0FC63DAF-0000-4000-8000-00000000D15C")
         install_boot_sector(self.path, core)
@@ -275,6 +282,10 @@ def file_in_ext4(disk, path, offset):
 # ---- running ----
 
 _ESCAPES = re.compile(rb"\x1b\[[0-9;?=]*[A-Za-z]|\r")
+
+
+# Virtual time goes by with the instructions, so GRUB's countdowns take no time of ours. Not for who wants to type.
+FAST_CLOCK = ("-icount", "shift=8,sleep=off")
 
 
 class Boot:
@@ -339,7 +350,7 @@ class Boot:
 
 def boot(*disks):
     """Boots, and returns what the serial line said until the machine went off."""
-    with Boot(disks) as machine:
+    with Boot(disks, extra=FAST_CLOCK) as machine:
         return machine.wait_end()
 
 
@@ -356,18 +367,17 @@ class Ovmf:
     def nvram(self):
         return nvram.Nvram(self.path)
 
-    def boot(self, *disks, more=(), **options):
-        """MORE: further words of QEMU's command line."""
+    def boot(self, *disks, **options):
         drives = [f"if=pflash,format=raw,readonly=on,file={self.FILES}/OVMF_CODE_4M.fd",
                   f"if=pflash,format=raw,file={self.path}"]
         extra = [word for drive in drives for word in ("-drive", drive)]
-        with Boot(disks, extra=[*extra, *more], **options) as machine:
+        with Boot(disks, extra=[*FAST_CLOCK, *extra], **options) as machine:
             return machine.wait_end()
 
 
 def boot_read_only(disk):
     """The same with a disk that refuses every write."""
-    with Boot([disk], read_only=True) as machine:
+    with Boot([disk], read_only=True, extra=FAST_CLOCK) as machine:
         return machine.wait_end()
 
 

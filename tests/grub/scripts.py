@@ -2,6 +2,7 @@
 # Copyright (C) 2026 The hibctl authors
 """What the tests of the grub.d scripts share: settings, marks, and the whole grub.cfg."""
 
+import functools
 import os
 import shlex
 
@@ -38,7 +39,12 @@ def mark(image=f"UUID={IMAGE}", **fields):
 def generate(script, **settings):
     """What a script writes. A setting of None is left out."""
     env = {"PATH": os.environ["PATH"]} | SETTINGS | settings
-    return rig.run("sh", script, env={name: value for name, value in env.items() if value is not None}).decode()
+    return _run(script, tuple(sorted((name, value) for name, value in env.items() if value is not None)))
+
+
+@functools.cache
+def _run(script, env):
+    return rig.run("sh", script, env=dict(env)).decode()
 
 
 # As 30_os-prober writes them.
@@ -60,12 +66,14 @@ fi
 def grub_cfg(scratch, ours=True, entries=ENTRIES, others="", **settings):
     """The whole file, as grub-mkconfig puts it together: the distribution's 00_header, our sections, entries of this system
     and of others. The settings are where they are in /etc."""
-    (scratch / "default").mkdir(exist_ok=True)
-    (scratch / "default/grub").write_text("".join(f"{name}={shlex.quote(value)}\n" for name, value in settings.items()
-                                                  if name.startswith("GRUB_HIBCTL_GUARD")))
+    guard = "".join(f"{name}={shlex.quote(value)}\n" for name, value in settings.items()
+                    if name.startswith("GRUB_HIBCTL_GUARD"))
+    etc = scratch / f"etc-{guard.strip()}"  # a folder for each, so that what was written once can be used again
+    (etc / "default").mkdir(parents=True, exist_ok=True)
+    (etc / "default/grub").write_text(guard)
 
     def section(name):
-        return generate(rig.grub_d_script(name, scratch), sysconfdir=str(scratch), **settings) if ours else ""
+        return generate(rig.grub_d_script(name, scratch), sysconfdir=str(etc), **settings) if ours else ""
 
     return "\n".join((generate("/etc/grub.d/00_header", **settings), section("06_hibctl"), entries, section("30_hibctl"), others,
                       section("30_os-prober_hibctl"), section("44_hibctl")))

@@ -40,9 +40,6 @@ MODULES = {"bios": rig.PLATFORM, "efi": rig.EfiDisk.PLATFORM}
 
 PATIENCE = 60  # seconds
 
-# Virtual time goes by with the instructions, so GRUB's countdowns take no time of ours.
-FAST_CLOCK = ("-icount", "shift=8,sleep=off")
-
 
 def new_uuid():
     return str(uuid.uuid4())
@@ -613,10 +610,9 @@ class Machine:
     def start(self):
         """Switches the machine on, and touches no key."""
         if self.s.firmware == "efi":
-            said = self.flash.boot(*self.disks, more=FAST_CLOCK)
+            said = self.flash.boot(*self.disks)
         else:
-            with rig.Boot(self.disks, extra=FAST_CLOCK) as machine:
-                said = machine.wait_end()
+            said = rig.boot(*self.disks)
         return look_at(said)
 
 
