@@ -140,7 +140,7 @@ def test_beside_grub_editenv(make):
     assert envblock.state(block) in ("none", "armed")
 
 
-ALL = os.environ.get("HIBCTL_FAULTS") == "all"
+ALL = "HIBCTL_FAULTS" in os.environ
 SECONDS = {"alone": 20 if ALL else 3, "grub-editenv": 60 if ALL else 5}
 
 
