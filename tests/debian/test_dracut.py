@@ -27,7 +27,7 @@ def test_dracut(debian):
     machine = debian
     told = machine.run(f"({SETUP}) 2>&1", timeout=1800).output
     assert "dracut: Generating /boot/initrd.img-" in told, told
-    assert "initramfs-tools" not in machine.run("dpkg-query -W -f '${Package} ${Status}\\n' | grep ' installed'").output
+    assert "ok installed" not in machine.run("dpkg-query -W -f '${Status}' initramfs-tools", check=False).output
     modules = machine.run("lsinitrd -m /boot/initrd.img-$(uname -r) 2>&1", timeout=600).output.split()
     assert "hibctl" in modules and "resume" in modules, modules
     checked = machine.run("hibctl check", check=False)

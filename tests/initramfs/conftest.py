@@ -90,6 +90,7 @@ def _add_foreign_parts(stage):
     stage.write("usr/share/initramfs-tools/hooks/foreign", "#!/bin/sh\n[ \"$1\" != prereqs ] || exit 0\n"
                 ". /usr/share/initramfs-tools/hook-functions\nmanual_add_modules nbd\n", 0o755)
     stage.write("etc/initramfs-tools/conf.d/resume", "RESUME=none\n")
+    stage.write("etc/initramfs-tools/conf.d/quick", "COMPRESS=zstd\nCOMPRESSLEVEL=1\n")
     stage.write("etc/dracut.conf.d/foreign.conf", 'add_drivers+=" nbd "\n')
 
 

@@ -85,7 +85,7 @@ class Stage:
             more = ["--conf", f"{SHARE}/save-dracut/save.conf", "--confdir", f"{SHARE}/save-dracut/conf.d"]
         elif kind == "systemd":
             more = ["--no-hostonly"]
-        return ["dracut", "--force", *more, out, self.release]
+        return ["dracut", "--force", "--compress", "zstd -1", *more, out, self.release]
 
     def try_make(self, maker, kind, name=None):
         """Result of the program that makes an initramfs for the kernel of KIND: load or save."""
