@@ -12,8 +12,10 @@ case " $words " in
 esac
 device=$(getarg resume=) && [ -n "$device" ] && [ -e /sys/power/resume ] || exit 0
 /usr/lib/hibctl/load "$device" "$(getarg resume_offset=)"
-if [ $? -ne 1 ]; then
+case $? in
+2 | 3) # hibctl has decided; with any other status it did not get so far
 	mkdir -p /run/hibctl
 	true >/run/hibctl/resume-decided
-fi
+	;;
+esac
 exit 0

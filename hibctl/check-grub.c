@@ -244,20 +244,38 @@ static void compare_all(struct age *age)
                 age->error = errno;
                 age->unseen = xstrdup(folder);
         }
-        for (const struct dirent *e; dir && (e = readdir(dir));) {
+        errno = 0;
+        for (const struct dirent *e; dir && (e = readdir(dir)); errno = 0) {
                 _cleanup_free_ char *path = xasprintf("%s/%s", folder, e->d_name);
                 const char *end = strrchr(e->d_name, '.');
                 if (end && strcmp(end, ".cfg") == 0)
                         compare_age(age, path);
         }
+        if (dir && errno != 0 && !age->unseen) {
+                age->error = errno;
+                age->unseen = xstrdup(folder);
+        }
         if (dir)
                 closedir(dir);
+}
+
+/* The first of hibctl's scripts that update-grub would not run, or NULL; the caller frees. */
+static char *idle_script(void)
+{
+        for (size_t i = 0; i < N_MENU_SCRIPTS; i++) {
+                _cleanup_free_ char *name = xasprintf("/etc/grub.d/%s", menu_scripts[i]);
+                char *path = in_root(name);
+                if (access(path, X_OK) != 0)
+                        return path;
+                free(path);
+        }
+        return NULL;
 }
 
 void check_grub_cfg_age(const struct checkup *c, struct finding *f)
 {
         _cleanup_free_ char *path = c->boot ? xasprintf("%s/grub.cfg", c->boot->prefix) : NULL;
-        _cleanup_free_ char *script = in_root("/etc/grub.d/06_hibctl");
+        _cleanup_free_ char *script = NULL;
         struct age age = { .newer = NULL };
         struct stat st;
 
@@ -265,7 +283,8 @@ void check_grub_cfg_age(const struct checkup *c, struct finding *f)
                 return;
         age.of = st.st_mtim;
         compare_all(&age);
-        if (access(script, X_OK) != 0)
+        script = idle_script();
+        if (script)
                 find(f, LEVEL_WARNING, _("run 'hibctl setup'"),
                      _("%s cannot be run: %m; the next update-grub makes a menu that does not ask for a mark"), script);
         else if (age.newer)

@@ -383,7 +383,11 @@ void check_sleep_hook(const struct checkup *c, struct finding *f)
 {
         static const char *const hooks[] = { SYSTEMDSLEEPDIR "/hibctl", ELOGINDSLEEPDIR "/hibctl" };
 
-        (void)c;
+        if (c->settings.sleep == SLEEP_OFF) {
+                find(f, LEVEL_WARNING, _("remove it there, or run 'hibctl mark' before each hibernation"),
+                     _("hibctl.conf has Sleep=off, so nobody marks when this system hibernates"));
+                return;
+        }
         for (size_t i = 0; i < ELEMENTS(hooks); i++) {
                 _cleanup_free_ char *path = in_root(hooks[i]), *remedy = xasprintf("chmod +x %s", path);
                 if (access(path, X_OK) == 0) {

@@ -258,8 +258,8 @@ void check_initramfs(const struct checkup *c, struct finding *f)
         initrd = target_initrd_of(running.release);
         if (!initrd) /* that is said of the kernel */
                 return;
-        /* The folders may be there without the programs. */
-        if (is_there("/usr/share/initramfs-tools/init"))
+        /* dracut replaces the program, but leaves what it shares with others. */
+        if (is_there("/usr/sbin/update-initramfs"))
                 check_tools(initrd, f);
         else if (is_there(DRACUT "/dracut-init.sh") || is_there(DRACUT "/dracut-functions.sh"))
                 check_dracut(initrd, f);

@@ -179,7 +179,8 @@ static int install_file(struct work *work, const char *from, const char *to, mod
         if (n < 0)
                 return fail(_("%s: cannot read what is to be installed: %s; install hibctl again"), from,
                             strerror((int)-n));
-        if (read_whole_file(to, FILE_MAX, &present) == n && memcmp(wanted, present, (size_t)n) == 0)
+        if (read_whole_file(to, FILE_MAX, &present) == n && memcmp(wanted, present, (size_t)n) == 0 &&
+            (!(mode & 0111) || access(to, X_OK) == 0))
                 return EXIT_DONE;
         if (!step(work, _("install %s"), to))
                 return EXIT_DONE;
@@ -288,7 +289,11 @@ static int setup_menu(struct work *work, const struct bootfs *fs)
         }
         if (!step(work, _("make grub.cfg anew: %s"), command))
                 return EXIT_DONE;
+        /* It may take minutes, and a machine that is to sleep meanwhile must be marked. */
+        release_lock();
         r = menu_make(fs->prefix);
+        if (take_lock() != EXIT_DONE)
+                return EXIT_FAILED;
         if (r == EXIT_DONE && !is_menu_as_wanted(work, fs))
                 r = fail(work->remove ? _("%s/grub.cfg: it still asks for a mark after %s; look for another script in "
                                           "/etc/grub.d that does")
@@ -348,9 +353,9 @@ static int go_through(struct work *work, struct bootfs *fs, bool planning)
 
 static void say_what_is_left(const struct work *work, const char *prefix)
 {
-        if (work->by_hand)
-                say(_("now run update-grub (or grub-mkconfig -o %s/grub.cfg), so that the menu %s"), prefix,
-                    work->remove ? _("is as it was") : _("asks for a mark"));
+        if (work->by_hand) /* not to be missed, whoever called us */
+                say_error(_("now run update-grub (or grub-mkconfig -o %s/grub.cfg), so that the menu %s"), prefix,
+                          work->remove ? _("is as it was") : _("asks for a mark"));
         else
                 say(work->remove ? _("done: the boot loader is as it was")
                                  : _("done: GRUB asks for a mark at the next power-on; 'hibctl check' says what else "
@@ -374,7 +379,7 @@ static int setup(struct work *work)
                 say_what_will_not_work();
         if (globals.json)
                 print_result(work);
-        if (work->changes == 0)
+        if (work->changes == 0 && !work->by_hand)
                 say(_("nothing to do"));
         if (work->by_hand || (work->changes > 0 && !work->dry_run))
                 say_what_is_left(work, fs.prefix);

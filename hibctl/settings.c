@@ -79,14 +79,15 @@ static int set_sleep(struct settings *settings, char *value, const struct place 
 {
         static const char *const words[] = { [SLEEP_TRY] = "try", [SLEEP_REQUIRE] = "require", [SLEEP_OFF] = "off" };
 
-        settings->sleep = SLEEP_TRY;
-        if (!*value)
-                return EXIT_DONE;
         for (size_t i = 0; i < ELEMENTS(words); i++)
                 if (strcmp(value, words[i]) == 0) {
                         settings->sleep = (enum sleep_mode)i;
                         return EXIT_DONE;
                 }
+        if (!*value) {
+                settings->sleep = SLEEP_TRY;
+                return EXIT_DONE;
+        }
         return usage_error(_("%s, line %u: Sleep=%s: it can be try, require or off; correct it"), at->path, at->line,
                            value);
 }
@@ -146,6 +147,12 @@ static int take_line(struct settings *settings, char *line, const struct place *
         return EXIT_DONE;
 }
 
+/* Of what was wrong the first decides; what is right counts all the same. */
+static int first_failure(int before, int now)
+{
+        return before != EXIT_DONE ? before : now;
+}
+
 int settings_parse(struct settings *settings, const char *path, char *text, size_t n)
 {
         struct place at = { .path = path };
@@ -154,9 +161,9 @@ int settings_parse(struct settings *settings, const char *path, char *text, size
 
         if (strlen(text) != n)
                 return usage_error(_("%s: it is not text; correct or remove it"), path);
-        for (char *line; r == EXIT_DONE && (line = strsep(&rest, "\n"));) {
+        for (char *line; (line = strsep(&rest, "\n"));) {
                 at.line++;
-                r = take_line(settings, line, &at);
+                r = first_failure(r, take_line(settings, line, &at));
         }
         return r;
 }
@@ -230,9 +237,12 @@ static int list_drop_ins(struct drop_ins *d, const char *folder)
                 return errno == ENOENT || errno == ENOTDIR
                                ? EXIT_DONE
                                : fail(_("%s: cannot read the folder: %m; correct or remove it"), folder);
-        for (const struct dirent *entry; r == EXIT_DONE && (entry = readdir(dir));)
+        errno = 0;
+        for (const struct dirent *entry; r == EXIT_DONE && (entry = readdir(dir)); errno = 0)
                 if (is_drop_in(entry->d_name))
                         r = add_drop_in(d, folder, entry->d_name);
+        if (r == EXIT_DONE && errno != 0)
+                r = fail(_("%s: cannot read the folder: %m; correct or remove it"), folder);
         closedir(dir);
         return r;
 }
@@ -244,7 +254,7 @@ int settings_read(struct settings *settings)
         bool found = false;
 
         *settings = (struct settings){ .n_stores = 0 };
-        for (size_t i = 0; i < ELEMENTS(folders) && r == EXIT_DONE; i++) {
+        for (size_t i = 0; i < ELEMENTS(folders); i++) {
                 _cleanup_free_ char *folder = in_root(folders[i]);
                 _cleanup_free_ char *path = xasprintf("%s/hibctl.conf", folder);
                 _cleanup_free_ char *more = xasprintf("%s/hibctl.conf.d", folder);
@@ -252,12 +262,11 @@ int settings_read(struct settings *settings)
 
                 if (!found && lstat(path, &st) == 0) {
                         found = true;
-                        r = read_file(settings, path);
+                        r = first_failure(r, read_file(settings, path));
                 }
-                if (r == EXIT_DONE)
-                        r = list_drop_ins(&drop_ins, more);
+                r = first_failure(r, list_drop_ins(&drop_ins, more));
         }
-        for (size_t i = 0; i < drop_ins.n && r == EXIT_DONE; i++)
-                r = read_file(settings, drop_ins.paths[i]);
+        for (size_t i = 0; i < drop_ins.n; i++)
+                r = first_failure(r, read_file(settings, drop_ins.paths[i]));
         return r;
 }

@@ -23,6 +23,8 @@ void reading_free(struct reading *r)
         r->place = r->prefix = r->why_not_writable = NULL;
 }
 
+static int lock_fd = -1;
+
 static void on_alarm(int signal)
 {
         (void)signal;
@@ -32,20 +34,27 @@ int take_lock(void)
 {
         /* One for the machine, whatever --root says: two trees may hold the same boot filesystem. */
         static const char path[] = "/run/hibctl.lock";
-        int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600), r;
+        int r;
 
-        if (fd < 0)
+        lock_fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+        if (lock_fd < 0)
                 return fail(_("%s: cannot open the lock file: %m; run it as root, with /run mounted"), path);
-        if (flock(fd, LOCK_EX | LOCK_NB) == 0)
-                return EXIT_DONE; /* the descriptor stays open: the lock ends with the process */
+        if (flock(lock_fd, LOCK_EX | LOCK_NB) == 0)
+                return EXIT_DONE;
         say_step(_("another hibctl is running; waiting for it"));
         sigaction(SIGALRM, &(struct sigaction){ .sa_handler = on_alarm }, NULL); /* no SA_RESTART: it ends the wait */
         alarm(LOCK_WAIT_S);
-        r = flock(fd, LOCK_EX);
+        r = flock(lock_fd, LOCK_EX);
         alarm(0);
         if (r == 0)
                 return EXIT_DONE;
         return fail(_("%s: another hibctl has been running for %d seconds; wait for it or end it"), path, LOCK_WAIT_S);
+}
+
+void release_lock(void)
+{
+        close(lock_fd);
+        lock_fd = -1;
 }
 
 static void set_signals(int how)

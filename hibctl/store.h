@@ -60,8 +60,9 @@ struct store {
 
 extern const struct store store_env, store_bootbits, store_efi;
 
-/* One run at a time. Held until the program ends. Says what is wrong and returns an exit status. */
+/* One run at a time. Held until it is released, or the program ends. Says what is wrong and returns an exit status. */
 int take_lock(void);
+void release_lock(void);
 
 /* Signals that would end the program wait until it is in an order that may be left. */
 void hold_signals(void);

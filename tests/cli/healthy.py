@@ -75,7 +75,7 @@ class Healthy:
         self.machine.write("proc/meminfo", f"MemTotal:       {total} kB\nMemFree:         {free} kB\nBuffers:   0 kB\n")
 
     def made_the_initramfs(self):
-        self.put("usr/share/initramfs-tools/init", "#!/bin/sh\n")
+        self.put("usr/sbin/update-initramfs", "#!/bin/sh\n")
         self.put("etc/initramfs-tools/initramfs.conf", "MODULES=most\n")
         self.put("etc/initramfs-tools/conf.d/resume", f"RESUME=UUID={self.machine.swap.uuid}\n")
 

@@ -287,6 +287,14 @@ def test_grub_cfg_is_old(healthy, changed):
     assert str(path) in found["words"] and "update-grub" in found["remedy"]
 
 
+@pytest.mark.parametrize("name", ["06_hibctl", "30_hibctl", "30_os-prober_hibctl", "44_hibctl"])
+def test_a_script_that_update_grub_would_not_run(healthy, name):
+    script = healthy.machine.root / "etc/grub.d" / name
+    script.chmod(0o644)
+    found = healthy.one("grub-cfg-age", "warning")
+    assert f"{script} cannot be run: Permission denied" in found["words"] and found["remedy"] == "run 'hibctl setup'"
+
+
 def test_grub_cfg_whose_age_cannot_be_told(healthy):
     path = healthy.machine.root / "etc/default/grub"
     path.unlink()
@@ -462,7 +470,7 @@ def test_initramfs_tools_which_file_counts(healthy, name, text, good):
 
 def dracut(healthy):
     root = healthy.machine.root
-    (root / "usr/share/initramfs-tools/init").unlink()
+    (root / "usr/sbin/update-initramfs").unlink()
     (root / "usr/lib/dracut/modules.d/95resume").mkdir(parents=True)
     (root / "usr/lib/dracut/dracut-functions.sh").touch()
     return root
@@ -489,7 +497,7 @@ def test_dracut_that_leaves_it_out(healthy, text, good):
 
 
 def test_initramfs_of_something_else(healthy):
-    (healthy.machine.root / "usr/share/initramfs-tools/init").unlink()
+    (healthy.machine.root / "usr/sbin/update-initramfs").unlink()
     healthy.one("initramfs", "note")
 
 
@@ -720,6 +728,12 @@ def test_sleep_hook(healthy):
         hook.touch(mode=0o755)
         assert healthy.one("sleep-hook", "ok")["words"] == str(hook)
         hook.unlink()
+
+
+def test_sleep_hook_that_was_told_to_do_nothing(healthy):
+    healthy.put("etc/hibctl/hibctl.conf", "Sleep=off\n")
+    assert "Sleep=off" in healthy.one("sleep-hook", "warning")["words"]
+    assert healthy("check").status == 1
 
 
 # ---- settings ----

@@ -44,10 +44,10 @@ class Host:
             (self.folder / "sbin" / name).write_text(text)
             (self.folder / "sbin" / name).chmod(0o755)
 
-    def __call__(self, *words, **more):
+    def __call__(self, *words, first=(), **more):
         inside = INSIDE.replace('"$1/boot"', f'"{self.machine.root}/boot"')
         prefix = ("unshare", "--mount", "--propagation", "private", "sh", "-c", inside, "sh", self.folder)
-        return self.machine.tool("setup", f"--modules={self.folder}/modules", f"--scripts={self.scripts}", *words, prefix=prefix, **more)
+        return self.machine.tool(*first, "setup", f"--modules={self.folder}/modules", f"--scripts={self.scripts}", *words, prefix=prefix, **more)
 
     def files(self):
         """All that setup may touch."""
@@ -63,6 +63,28 @@ def host(make, tmp_path):
     machine = make("ext4", layout="boot")
     machine.put_block(b"# GRUB Environment Block\nsaved_entry=mine\n".ljust(1024, b"#"))
     return Host(machine, tmp_path)
+
+
+def test_scripts_that_cannot_be_run_are_put_right(host):
+    host().done()
+    for name in SCRIPTS:
+        (host.grub_d / name).chmod(0o644)
+    host().done()
+    assert all((host.grub_d / name).stat().st_mode & 0o777 == 0o755 for name in SCRIPTS)
+    host().nothing()
+
+
+def test_others_may_work_while_the_menu_is_made(host):
+    """That can take minutes, and a machine that goes to sleep meanwhile must be marked."""
+    host.maker("update-grub", UPDATE_GRUB + "flock --nonblock /run/hibctl.lock true || exit 1\n")
+    host().done()
+
+
+def test_what_is_left_to_do_is_said_in_any_case(host):
+    host.maker("update-grub", None)
+    assert "now run update-grub" in host(first=["-q"]).done().err
+    result = host().nothing()
+    assert "now run update-grub" in result.err and "nothing to do" not in result.err
 
 
 def test_says_it_does_it_and_undoes_it(host):

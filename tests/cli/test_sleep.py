@@ -134,6 +134,18 @@ def test_settings_that_make_no_sense(sleeper, text, status):
     sleeper("sleep", "post", "hibernate").nothing()
 
 
+@pytest.mark.parametrize("text", ["Store=nowhere\nSleep=require\n", "Sleep=require\nSleep=requiere\n", "\x01\nSleep=require\n"])
+def test_what_is_wrong_does_not_hide_the_rest(sleeper, text):
+    """A machine that shall not hibernate unmarked does not, whatever else is in the settings, and in whatever order."""
+    settings(sleeper, text)
+    for phase in ("check", "pre"):
+        assert sleeper("sleep", phase, "hibernate").status == 64
+    settings(sleeper, "Store=nowhere\n")
+    (sleeper.root / "etc/hibctl/hibctl.conf.d").mkdir()
+    (sleeper.root / "etc/hibctl/hibctl.conf.d/x.conf").write_text("Sleep=require\n")
+    assert sleeper("sleep", "check", "hibernate").status == 64
+
+
 def test_the_note_cannot_be_written(sleeper):
     cannot_mark(sleeper)
     (sleeper.root / "var/lib").rmdir()

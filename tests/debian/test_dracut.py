@@ -35,6 +35,4 @@ def test_dracut(debian):
     machine.shut_down()
     machine.power_on()
     assert machine.wait_guest() is Came.BOOTED
-    session = LoginSession(machine)
-    for _ in range(2):
-        sleep_and_come_back(machine, session)
+    sleep_and_come_back(machine, LoginSession(machine))

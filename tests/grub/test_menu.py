@@ -326,7 +326,7 @@ def test_superusers(make_disk):
 
 GUARD = "Other systems (a hibernated session may be lost)"
 ANOTHER, THIRD = "Another system (on /dev/vda9)", "Advanced options for a third"
-UNGUARDED = [marks.slot(marks.empty()), marks.slot(mark().text()), marks.slot(mark(state="taken").text())]
+UNGUARDED = [marks.slot(marks.empty()), marks.slot(mark().text())]
 
 
 @both_paths
@@ -352,13 +352,22 @@ def test_guarded_where_the_kernel_is_gone(make_disk):
     assert normal(said) and f"First *Second Third {GUARD}" in menu(said) and ANOTHER not in said
 
 
-@pytest.mark.parametrize("env", UNGUARDED, ids=["nothing", "stale", "spent"])
+@pytest.mark.parametrize("env", UNGUARDED, ids=["nothing", "stale"])
 def test_nothing_to_guard(make_disk, env):
     """There is no image: the entries stand where they always do, and the default is what it was."""
     area = marks.swap_area(IMAGE, MIB)
     said = rig.boot(make_disk(env, area=area, others=OTHERS, GRUB_HIBCTL_GUARD="true", GRUB_DEFAULT="3").path)
     assert f"First Second Third *{ANOTHER} {THIRD}" in menu(said) and GUARD not in said
     assert started(said) == ("BOOT_IMAGE=/boot/vmlinuz another", "")
+
+
+@pytest.mark.parametrize("env,with_module", [(marks.slot(mark(state="taken").text()), True), (marks.slot(marks.empty()), False)],
+                         ids=["spent", "nothing that the script can see"])
+def test_guarded_where_nobody_has_looked(make_disk, env, with_module):
+    """A mark that was used may have been about an image that cannot be seen; the script sees no image at all."""
+    area = marks.swap_area(IMAGE, MIB)
+    said = rig.boot(make_disk(env, with_module, area, others=OTHERS, GRUB_HIBCTL_GUARD="true").path)
+    assert normal(said) and f"First *Second Third {GUARD}" in menu(said) and ANOTHER not in said
 
 
 def test_no_other_systems(make_disk):

@@ -128,6 +128,18 @@ def test_a_missing_program_is_an_error(maker, changed):
     _fails(changed, maker, "save", "no-such-program, which is not installed")
 
 
+def test_a_program_that_cannot_be_copied_is_an_error(changed):
+    """initramfs-tools says 1 then, as it does for a file that is there already."""
+    functions = changed.root / "usr/share/initramfs-tools/hook-functions"
+    before = functions.read_text()
+    functions.write_text(before + before[before.index("\ncopy_exec() {"):].split("\n}\n")[0].replace("copy_exec", "real_copy_exec", 1)
+                         + '\n}\ncopy_exec() { case $1 in */hibctl) return 1 ;; *) real_copy_exec "$@" ;; esac; }\n')
+    try:
+        assert changed.try_make("initramfs-tools", "load", "failing").returncode != 0
+    finally:
+        functions.write_text(before)
+
+
 def test_a_missing_driver_is_an_error(maker, changed):
     changed.configure(drivers=["no-such-driver"])
     _fails(changed, maker, "save", "no-such-driver, which kernel", "does not have")

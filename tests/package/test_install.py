@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from cli import envblock
+from cli import envblock, rig
 
 from .system import PLATFORMS
 
@@ -140,6 +140,19 @@ def test_no_module_where_setup_was_not_run(installed, platform):
 def test_a_removed_module_package_takes_its_module_along(set_up):
     set_up.dpkg("--remove", "hibctl-grub-pc")
     assert set_up.modules() == {"x86_64-efi"} and slot(set_up)
+    set_up.install("hibctl-grub-pc")
+    assert set_up.modules() == BOTH
+
+
+def test_a_module_that_cannot_be_deleted_keeps_no_package(set_up):
+    """As on a boot filesystem that is mounted read-only."""
+    module = set_up.path("/boot/grub/i386-pc/hibresume.mod")
+    rig.run("chattr", "+i", module)
+    try:
+        said = set_up.dpkg("--remove", "hibctl-grub-pc")
+    finally:
+        rig.run("chattr", "-i", module)
+    assert "hibresume.mod is left" in said.stdout + said.stderr
     set_up.install("hibctl-grub-pc")
     assert set_up.modules() == BOTH
 
