@@ -262,13 +262,15 @@ static int name_device(const struct area *area, bool has_initrd, struct mark *ma
         return EXIT_DONE;
 }
 
-enum mark_verify target_how_to_verify(const char *device)
+int target_how_to_verify(const char *device, enum mark_verify *verify)
 {
         dev_t dev;
+        int r = device_number(device, &dev);
 
-        if (device_number(device, &dev) < 0)
-                return MARK_VERIFY_HINT;
-        return device_layers(dev) & LAYERS_UNSEEN ? MARK_VERIFY_HINT : MARK_VERIFY_HEADER;
+        if (r < 0)
+                return r;
+        *verify = device_layers(dev) & LAYERS_UNSEEN ? MARK_VERIFY_HINT : MARK_VERIFY_HEADER;
+        return 0;
 }
 
 static int fill_in(const struct area *area, const struct target_wish *wish, struct mark *mark)
@@ -282,7 +284,9 @@ static int fill_in(const struct area *area, const struct target_wish *wish, stru
                 return r;
         mark->offset = area->offset;
         mark->page_size = header.page_size;
-        mark->verify = target_how_to_verify(area->device);
+        r = target_how_to_verify(area->device, &mark->verify);
+        if (r < 0)
+                return fail(_("%s: cannot look at the device: %s"), area->device, strerror(-r));
         say_step(_("image: %s (%s), offset %" PRIu64 " pages of %u bytes"), area->device, mark->image, mark->offset,
                  mark->page_size);
         return EXIT_DONE;
@@ -307,8 +311,7 @@ bool target_configured(struct mark *mark)
                 return false;
         *mark = (struct mark){ .state = MARK_ARMED, .offset = read_resume_offset(), .page_size = system_page_size() };
         snprintf(mark->image, sizeof(mark->image), "UUID=%.36s", tags.uuid);
-        mark->verify = target_how_to_verify(area.device);
-        return true;
+        return target_how_to_verify(area.device, &mark->verify) == 0;
 }
 
 enum image_state target_look_at_image(const struct mark *mark, struct image_header *header, char **device)

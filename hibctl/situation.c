@@ -22,6 +22,7 @@ const struct store *const stores[N_STORES] = {
 static void look_at_the_image(struct situation *s, size_t i, const struct mark *mark)
 {
         struct source *source = &s->sources[i];
+        enum mark_verify verify = MARK_VERIFY_HEADER;
 
         source->state = mark->state;
         source->empty = mark->empty;
@@ -33,7 +34,9 @@ static void look_at_the_image(struct situation *s, size_t i, const struct mark *
         source->image = s->seen[i];
         if (source->verify == MARK_VERIFY_HINT)
                 source->image = IMAGE_NOT_LOOKED;
-        else if (s->devices[i] && target_how_to_verify(s->devices[i]) == MARK_VERIFY_HINT)
+        else if (s->devices[i] && target_how_to_verify(s->devices[i], &verify) < 0)
+                source->image = IMAGE_NOT_READABLE;
+        else if (verify == MARK_VERIFY_HINT)
                 source->image = IMAGE_NO_DEVICE; /* the boot loader does not see it */
         s->unseen[i] = source->image == IMAGE_NOT_READABLE;
 }

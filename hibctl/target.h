@@ -48,8 +48,9 @@ enum file_state target_look_at_file(const char *prefix, const char *fs_uuid, con
 /* Puts the swap signature back where MARK points, so that nobody resumes the image any more. */
 int target_discard_image(const struct mark *mark);
 
-/* MARK_VERIFY_HINT for a device that the boot loader does not see. */
-enum mark_verify target_how_to_verify(const char *device);
+/* *VERIFY: MARK_VERIFY_HINT for a device that the boot loader does not see. 0 or a negative errno: a hint is believed
+ * without a look, so it is never a guess. */
+int target_how_to_verify(const char *device, enum mark_verify *verify);
 
 /* What /sys/power says of it: the device, and the offset in pages. False if none is set. Says nothing. */
 bool target_resume_setting(dev_t *dev, uint64_t *offset);

@@ -407,7 +407,8 @@ SCENES = {
 
 # Points at which the tool was once wrong; always tried. "FAULT at CALL(WHAT) number N after CALL".
 KEPT = {
-    "mark": [r"^dead:5:\S+ at fdatasync\(", r"^error:24 at openat\(\S+/hibctl.conf.d\)"],  # nobody said that it stays; status 64
+    "mark": [r"^dead:5:\S+ at fdatasync\(", r"^error:24 at openat\(\S+/hibctl.conf.d\)",  # nobody said that it stays; status 64
+             r"^error:13 at newfstatat\(/dev/loop\d+\)"],  # a hint, which is believed without a look at the image
     "mark-efi-clears-env": [r"^dead:5:\S+ at pwrite64\("],  # the new mark could not be taken back, and nobody said so
     "env-set-xfs": [r"^error:11 at clone\("],  # "another program"
     "env-create-anew": [r"^error:5 at ioctl\(\S+/grubenv\)", r"^error:5 at fsync\("],  # the block was replaced, and nobody said so
