@@ -16,6 +16,8 @@ _MOVE = re.compile(r"\x1b\[\d*;?\d*[Hf]")
 _DRESS = re.compile(r"\x1b(?:\[[0-9;?=]*[A-Za-z@]|[()][A-Za-z0-9]|[=>78cDEHMNOZ])")
 _PARTIAL = re.compile(r"\x1b(?:\[[0-9;?=]*|[()])?\Z")
 _UNKNOWN_TO_PYTE = re.compile(r"\x1b\[=\d*[a-z]")
+# Under load OVMF loses a byte now and then; two sequences then become one with too many numbers, which pyte stumbles over.
+_MANGLED = re.compile(r"\x1b\[\d*(?:;\d*)+[A-GLMPX@de]|\x1b\[\d*(?:;\d*){2,}[Hfr]")
 
 
 class Console:
@@ -54,7 +56,7 @@ class Console:
         self._carry = partial.group(0) if partial else ""
         if partial:
             chunk = chunk[: partial.start()]
-        self._stream.feed(_UNKNOWN_TO_PYTE.sub("", chunk))
+        self._stream.feed(_MANGLED.sub("", _UNKNOWN_TO_PYTE.sub("", chunk)))
         plain = _DRESS.sub("", _MOVE.sub("\n", chunk)).replace("\r", "")
         self.text += plain
         *lines, self._line = (self._line + plain).split("\n")

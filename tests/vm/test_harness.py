@@ -5,6 +5,7 @@
 import pytest
 
 from . import envblock, grubcfg, host
+from .console import Console
 from .disk import differing_sectors
 from .layout import Boot, Layout, Swap
 from .machine import Came, Firmware, MachineError, Witness
@@ -224,3 +225,12 @@ def test_environment_block_as_grub_editenv_sees_it(tmp_path):
     assert host.run("grub-editenv", block, "list") == b"a=1\nb=two words\n"
     host.run("grub-editenv", block, "set", "c=3")
     assert envblock.variables(block.read_bytes()) == {"a": "1", "b": "two words", "c": "3"}
+
+
+def test_console_that_loses_bytes(tmp_path):
+    """OVMF does so on a busy host: two sequences become one that no terminal knows."""
+    console = Console(tmp_path / "log")
+    for mangled in (b"\x1b[1;2A", b"\x1b[1;2;3H", b"\x1b[2;3B", b"\x1b[3;4d"):
+        console.feed(mangled + b"on ")
+    console.feed(b"\x1b[2;3Hthere")
+    assert console.screen().splitlines()[:2] == ["on on on on", "  there"]
