@@ -59,8 +59,7 @@ def play(story, logs):
             for number in range(ROUNDS):
                 _night(story, machine, session, logs / "menu.png" if number == 0 else None)
             story.command(machine, "hibctl status", check=False)
-            story.command(machine, "journalctl --boot --no-pager --output=short-iso --identifier=hibctl "
-                                   "--unit=systemd-hibernate.service", check=False)
+            story.command(machine, "journalctl --boot --no-pager --output=short-iso --unit=systemd-hibernate.service")
             if machine.power_ons != 1 + ROUNDS:
                 raise machine._error(f"{machine.power_ons} times switched on instead of {1 + ROUNDS}")
             machine.shut_down()
