@@ -41,7 +41,7 @@ class Healthy:
         self.made_the_initramfs()
         self.hook = self.put(place_of_hook(machine.tool)[1:], "#!/bin/sh\n", mode=0o755)
         self.put("etc/default/grub", "")
-        for name in ("06_hibctl", "30_hibctl", "30_os-prober_hibctl", "44_hibctl"):
+        for name in rig.GRUB_D_SCRIPTS:
             self.put(f"etc/grub.d/{name}", "#!/bin/sh\n", mode=0o755)
         self.freshen()
 

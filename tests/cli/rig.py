@@ -341,6 +341,8 @@ class Swap:
 
 # ---- a system ----
 
+GRUB_D_SCRIPTS = ("06_hibctl", "30_hibctl", "30_os-prober_hibctl", "44_hibctl")
+
 RELEASE = os.uname().release
 VERSION = os.uname().version
 

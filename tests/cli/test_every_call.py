@@ -29,6 +29,9 @@ FULL = ("mark", "mark-bootbits", "mark-efi", "mark-plan-released", "cancel", "se
         "env-unset", "env-create")
 
 
+assert set(FULL) <= set(SCENES)
+
+
 def count(scene):
     if FAULTS == "all" or (FAULTS == "full" and scene in FULL):
         return "all"

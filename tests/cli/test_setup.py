@@ -7,7 +7,7 @@ import pytest
 
 from . import rig
 
-SCRIPTS = ["06_hibctl", "30_hibctl", "30_os-prober_hibctl", "44_hibctl"]
+SCRIPTS = list(rig.GRUB_D_SCRIPTS)
 # As the real one: what is in grub.d decides.
 UPDATE_GRUB = """#!/bin/sh
 echo "making it" "$@" "in $LANG $LANGUAGE $LC_ALL $LC_MESSAGES, with $HOME"
@@ -80,6 +80,14 @@ def test_others_may_work_while_the_menu_is_made(host):
     """That can take minutes, and a machine that goes to sleep meanwhile must be marked."""
     host.maker("update-grub", UPDATE_GRUB + "flock --nonblock /run/hibctl.lock true || exit 1\n")
     host().done()
+
+
+def test_another_that_stays_while_the_menu_is_made(host):
+    """It has what setup must change next, and setup does not wait for ever."""
+    host.maker("update-grub", UPDATE_GRUB + "flock /run/hibctl.lock sleep 14 >/dev/null 2>&1 & sleep 1\n")
+    result = host()
+    assert result.status == 1 and "/run/hibctl.lock: another hibctl has been running for 10 seconds" in result.err, result
+    assert "hibctl: done" not in result.err
 
 
 def test_what_is_left_to_do_is_said_in_any_case(host):
