@@ -8,26 +8,11 @@ HIBCTL  the tool under test
 import collections
 import json
 import os
-import signal
-import threading
 from pathlib import Path
 
 import pytest
 
 from . import rig
-
-
-def pytest_configure(config):
-    config.addinivalue_line("markers", "slow: takes more than a few seconds; left out of a quick run")
-    if threading.current_thread() is not threading.main_thread():
-        return  # a worker that came up in another way; then only the cleaning up is less thorough
-    # What is ignored here, as after nohup, the tool would ignore too.
-    for number, usual in ((signal.SIGINT, signal.default_int_handler), (signal.SIGHUP, signal.SIG_DFL),
-                          (signal.SIGQUIT, signal.SIG_DFL)):
-        if signal.getsignal(number) == signal.SIG_IGN:
-            signal.signal(number, usual)
-    # Let the fixtures clean up as they do after Ctrl-C.
-    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
 
 
 def _recorded(terminalreporter, name):
@@ -63,6 +48,7 @@ def tool():
     if os.geteuid() != 0:
         pytest.fail("these tests use loop devices and mounts; run them as root")
     rig.sweep()
+    rig.stand_alone()
     return rig.Tool(Path(path).resolve())
 
 

@@ -7,7 +7,7 @@ import subprocess
 from collections import Counter
 from typing import NamedTuple
 
-from .rig import NO_UEFI, OWN_LOCK, PATH, Result
+from .rig import NO_UEFI, PATH, Result
 
 # Calls that leave something outside the process in another state than before.
 _CHANGING = re.compile(r"""
@@ -36,11 +36,11 @@ class Call(NamedTuple):
     marked: bool = False  # it is about what was asked for
 
 
-def calls(argv, log, lock=OWN_LOCK, env=None, about=None):
+def calls(argv, log, env=None, about=None):
     """The system calls that the tool's main process makes in one good run, from the lock on. ABOUT: a text in the calls
     that are wanted."""
     names = ["-y"] if about else []  # of the files behind descriptors
-    done = subprocess.run([*lock, "strace", "-f", "-qq", *names, "-o", log, *argv], check=False, capture_output=True,
+    done = subprocess.run(["strace", "-f", "-qq", *names, "-o", log, *argv], check=False, capture_output=True,
                           env={"PATH": PATH, "LC_ALL": "C", **NO_UEFI, **(env or {})}, stdin=subprocess.DEVNULL, timeout=60)
     assert done.returncode == 0, done.stderr
     counts, found, process, locked = Counter(), [], None, False
@@ -74,11 +74,10 @@ def points_for_signals(found):
     return [call for before, call in zip(found, found[1:]) if before.changing or call.changing]
 
 
-def inject(argv, call, what, seconds=30, lock=OWN_LOCK, env=None):
-    """Runs the tool with a fault at that call. Ends when all of its processes have ended. LOCK: () where mounts are to
-    be seen outside."""
+def inject(argv, call, what, seconds=30, env=None):
+    """Runs the tool with a fault at that call. Ends when all of its processes have ended."""
     quick = ["--seccomp-bpf"] if what.startswith("error") else []  # it loses signals
-    command = [*lock, "strace", "-f", "-qq", "-o", "/dev/null", *quick, "-e", f"trace={call.name}",
+    command = ["strace", "-f", "-qq", "-o", "/dev/null", *quick, "-e", f"trace={call.name}",
                "-e", f"inject={call.name}:{what}:when={call.number}", *argv]
     done = subprocess.run(command, env={"PATH": PATH, "LC_ALL": "C", **NO_UEFI, **(env or {})}, check=False, capture_output=True,
                           stdin=subprocess.DEVNULL, timeout=seconds)

@@ -149,7 +149,7 @@ def test_some_points(make, name, fault):
     assert count >= 5 and one.faulted > 0, "no fault has had any effect"
 
 
-@pytest.mark.slow
+@pytest.mark.full
 @pytest.mark.parametrize("fault", FAULTS)
 @pytest.mark.parametrize("name", SCENARIOS)
 def test_every_point(make, name, fault):

@@ -36,13 +36,7 @@ class SaveKernel:
         return self.machine("prepare", f"--plan={self.plan}", *args, **more)
 
     def release(self, *args):
-        """Prepares with --unmount. Other tests that run now make namespaces, which hold a copy of each mount while they
-        live: this is tried again until they have ended."""
-        deadline = time.monotonic() + 30
-        while True:
-            result = self.prepare("--unmount", *args)
-            if "mounted elsewhere" not in result.err or time.monotonic() > deadline:
-                return result.done()
+        return self.prepare("--unmount", *args).done()
 
     def mark(self, *args, **more):
         return self.machine.tool("mark", f"--plan={self.plan}", *args, **more)
@@ -1028,7 +1022,7 @@ def test_some_faults(fault_trial, fault):
     fault_trial.run(fault, part=1, parts=4)
 
 
-@pytest.mark.slow
+@pytest.mark.full
 @pytest.mark.parametrize("fault", ["error", "term", "kill"])
 def test_every_fault(fault_trial, fault):
     fault_trial.run(fault)
@@ -1046,13 +1040,13 @@ def errors_in_prepare(start, part=0, parts=1):
     sk.release()
     run("mount", "-o", "nodev,noatime", sk.machine.fs.device, sk.boot)
     assert mount_line(sk.boot) == before
-    calls = faults.calls(argv, sk.scratch.path / "strace.log", lock=())
+    calls = faults.calls(argv, sk.scratch.path / "strace.log")
     points = faults.points_for_errors(calls)[part::parts]
     for point in points:
         run("mount", "-o", "nodev,noatime", sk.machine.fs.device, sk.boot, check=False)
         sk.plan.unlink(missing_ok=True)
         initramfs.write_bytes(b"x" * 500)
-        result = faults.inject(argv, point, "error=EIO", lock=())
+        result = faults.inject(argv, point, "error=EIO")
         now, where = mount_line(sk.boot), f"{point.name} number {point.number}: "
         failed += result.status != 0
         if result.status not in (0, 1, 3, 4) or result.status and not result.err:
@@ -1078,7 +1072,7 @@ def test_some_errors_in_prepare(start):
     errors_in_prepare(start, part=1, parts=3)
 
 
-@pytest.mark.slow
+@pytest.mark.full
 def test_every_error_in_prepare(start):
     errors_in_prepare(start)
 

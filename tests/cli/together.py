@@ -1,9 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # Copyright (C) 2026 The hibctl authors
-"""Eight processes at one environment block for a while, and what became of it. Run as a program, in a mount namespace of
-its own:
+"""Eight processes at one environment block for a while, and what became of it. Run as a program:
 
-    unshare --mount --propagation private python3 -m cli.together FILESYSTEM SECONDS alone|grub-editenv
+    python3 -m cli.together FILESYSTEM SECONDS alone|grub-editenv
 
 "alone": every process that writes is hibctl, so nothing may be lost and no read may be short. "grub-editenv": one of them
 is GRUB's own tool, which takes no lock, empties the file and writes all of it anew from what it had read before. Then it
@@ -251,7 +250,7 @@ def run_for(machine, seconds, beside):
 
 
 def main(kind, seconds, how):
-    everycall.alone()
+    rig.stand_alone()
     check_places()
     scratch = rig.Scratch()
     try:

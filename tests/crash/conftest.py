@@ -16,10 +16,6 @@ from cli import rig
 from . import trials
 
 
-def pytest_configure(config):
-    config.addinivalue_line("markers", "slow: takes more than a few seconds; left out of a quick run")
-
-
 @pytest.fixture(scope="session")
 def runner():
     tool = os.environ.get("HIBCTL")

@@ -3,7 +3,6 @@
 """What is tried: which program on which filesystem, and how many states of each. And how one trial is run, to a row of
 the table."""
 
-import ctypes
 import itertools
 import json
 import lzma
@@ -127,24 +126,11 @@ def row_of_failure(trial, problem):
     return Row(cell.kind, cell.writer, cell.busy, True, 0, 0, 0, 0, {}, {}, {}, {}, 0, 0, 0, ["not tried"], repr(problem))
 
 
-def enter_namespace():
-    """What is mounted here is seen by nobody else. Where it is, every program that makes a namespace of its own holds a copy
-    of each mount for as long as it lives, and unmounting does not unmount."""
-    clone_newns = 0x20000
-    if ctypes.CDLL(None, use_errno=True).unshare(clone_newns) != 0:
-        raise OSError(ctypes.get_errno(), "unshare")
-    rig.run("mount", "--make-rprivate", "/")
-    for folder in reversed(rig.mount_points()):  # and ours holds no copies of others' either
-        if "/hibctl-" in folder:
-            rig.run("umount", folder, check=False)
-    rig.run("mount", "-t", "tmpfs", "none", "/run")  # nor is anybody waited for who has the tool's lock
-
-
 class Runner:
     """Runs trials, one after the other, in one process. KEEP: a folder for the first disk of each kind that was wrong."""
 
     def __init__(self, tool, keep=None):
-        enter_namespace()
+        rig.stand_alone()
         self.tool, self.keep = rig.Tool(tool), keep
         self._scratch = rig.Scratch()
         self.folder = self._scratch.path

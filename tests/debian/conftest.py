@@ -11,7 +11,7 @@ import shutil
 
 import pytest
 
-from vm.conftest import logs, pytest_configure, pytest_runtest_makereport, scratch  # noqa: F401
+from vm.conftest import logs, pytest_runtest_makereport, scratch  # noqa: F401
 
 from . import hibctl
 from .machine import DebianMachine, Overlay

@@ -18,10 +18,6 @@ import pytest
 from . import rig, verdict_table
 
 
-def pytest_configure(config):
-    config.addinivalue_line("markers", "slow: takes minutes; left out of a quick run")
-
-
 def pytest_collection_modifyitems(items):
     """What takes minutes starts first, while there is enough left for another worker."""
     items.sort(key=lambda item: item.get_closest_marker("slow") is None)

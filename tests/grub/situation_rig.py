@@ -4,7 +4,6 @@
 Asks the tool what it foresees, and starts the very same disks."""
 
 import contextlib
-import ctypes
 import functools
 import json
 import os
@@ -43,20 +42,6 @@ PATIENCE = 60  # seconds
 
 def new_uuid():
     return str(uuid.uuid4())
-
-
-def leave_others_alone():
-    """Gives this process mounts of its own, for the rest of its life. Whoever else works on this computer and makes a
-    mount namespace would hold a copy of ours, and keep our filesystems in use; and the tool need not wait for other
-    runs of it, whose lock is in /run."""
-    new_namespace = 0x00020000  # CLONE_NEWNS, sched.h
-    if ctypes.CDLL(None, use_errno=True).unshare(new_namespace) != 0:
-        raise OSError(ctypes.get_errno(), "unshare")
-    host.run("mount", "--make-rprivate", "/")
-    for mount in reversed(host.mount_points()):
-        if mount.startswith("/dev/shm/hibctl-"):
-            host.run("umount", "--lazy", mount, check=False)
-    host.run("mount", "-t", "tmpfs", "none", "/run")
 
 
 # ---- files with holes ----

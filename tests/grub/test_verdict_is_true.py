@@ -19,7 +19,7 @@ import pytest
 
 from cli import rig as host
 
-from . import nvram, rig, situation_rig, situations
+from . import nvram, rig, situations
 from .situation_rig import BOOT_PART, FAR_PART, Machine, Workshop, changes, ramdisk
 
 COUNT = int(os.environ.get("HIBCTL_SITUATIONS", "248"))
@@ -43,7 +43,7 @@ def workshop(scratch, kernel):
     if os.geteuid() != 0:
         pytest.fail("this test uses loop devices and mounts; run it as root")
     host.sweep()
-    situation_rig.leave_others_alone()
+    host.stand_alone()
     space = host.Scratch()
     yield Workshop(space, host.Tool(Path(path).resolve()), lambda platform: rig.module_under_test(scratch, platform),
                    kernel)

@@ -8,8 +8,6 @@ HIBCTL_DEV_CACHE  where the stock kernel, initramfs-tools and dracut are (defaul
 
 import fcntl
 import os
-import signal
-import threading
 from pathlib import Path
 
 import pytest
@@ -20,14 +18,6 @@ from . import rig
 
 DRIVERS = ("virtio_pci", "virtio_blk", "dm-crypt")
 _SHARED = pytest.StashKey()
-
-
-def pytest_configure(config):
-    config.addinivalue_line("markers", "slow: boots a virtual machine; left out of a quick run")
-    if threading.current_thread() is not threading.main_thread():
-        return  # a worker that came up in another way; then only the cleaning up is less thorough
-    # Let the fixtures clean up as they do after Ctrl-C.
-    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
 
 
 @pytest.hookimpl(optionalhook=True)

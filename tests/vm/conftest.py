@@ -16,8 +16,6 @@ import os
 import pickle
 import re
 import shutil
-import signal
-import threading
 from pathlib import Path
 
 import pytest
@@ -26,14 +24,6 @@ from . import grubcfg, host, scenario
 from .disk import DiskMaker
 from .layout import Layout
 from .machine import Firmware, Machine, Witness
-
-
-def pytest_configure(config):
-    config.addinivalue_line("markers", "slow: left out by ./dev check --quick")
-    if threading.current_thread() is not threading.main_thread():
-        return  # a worker that came up in another way; then only the cleaning up is less thorough
-    # Let the fixtures clean up as they do after Ctrl-C.
-    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
 
 
 def pytest_collection_modifyitems(items):
@@ -80,7 +70,7 @@ def disks(scratch, kernel):
     return DiskMaker(scratch, kernel, *parts.values())
 
 
-@pytest.fixture(params=[Firmware.OVMF, Firmware.SEABIOS], ids=lambda firmware: firmware.value)
+@pytest.fixture(params=[pytest.param(Firmware.OVMF, marks=pytest.mark.full), Firmware.SEABIOS], ids=lambda firmware: firmware.value)
 def firmware(request):
     return request.param
 

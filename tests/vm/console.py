@@ -2,6 +2,7 @@
 # Copyright (C) 2026 The hibctl authors
 """What a machine says on its serial console: as a log with times, as text to search, and as a screen to read."""
 
+import contextlib
 import re
 import time
 
@@ -16,8 +17,23 @@ _MOVE = re.compile(r"\x1b\[\d*;?\d*[Hf]")
 _DRESS = re.compile(r"\x1b(?:\[[0-9;?=]*[A-Za-z@]|[()][A-Za-z0-9]|[=>78cDEHMNOZ])")
 _PARTIAL = re.compile(r"\x1b(?:\[[0-9;?=]*|[()])?\Z")
 _UNKNOWN_TO_PYTE = re.compile(r"\x1b\[=\d*[a-z]")
-# Under load OVMF loses a byte now and then; two sequences then become one with too many numbers, which pyte stumbles over.
-_MANGLED = re.compile(r"\x1b\[\d*(?:;\d*)+[A-GLMPX@de]|\x1b\[\d*(?:;\d*){2,}[Hfr]")
+
+
+class _Screen(pyte.Screen):
+    """One that does nothing on a control sequence with more numbers than it takes. Under load OVMF loses a byte now and
+    then; two sequences then become one."""
+
+
+def _forgiving(method):
+    def call(self, *numbers, **private):
+        with contextlib.suppress(TypeError):
+            method(self, *numbers, **private)
+
+    return call
+
+
+for _name in set(pyte.Stream.csi.values()):
+    setattr(_Screen, _name, _forgiving(getattr(pyte.Screen, _name)))
 
 
 class Console:
@@ -33,7 +49,7 @@ class Console:
         self._note(f"=== {why}")
         self._carry = ""
         self.text = ""
-        self._screen = pyte.Screen(COLUMNS, LINES)
+        self._screen = _Screen(COLUMNS, LINES)
         self._stream = pyte.Stream(self._screen)
 
     def _note(self, line):
@@ -56,7 +72,7 @@ class Console:
         self._carry = partial.group(0) if partial else ""
         if partial:
             chunk = chunk[: partial.start()]
-        self._stream.feed(_MANGLED.sub("", _UNKNOWN_TO_PYTE.sub("", chunk)))
+        self._stream.feed(_UNKNOWN_TO_PYTE.sub("", chunk))
         plain = _DRESS.sub("", _MOVE.sub("\n", chunk)).replace("\r", "")
         self.text += plain
         *lines, self._line = (self._line + plain).split("\n")

@@ -59,6 +59,7 @@ def go_and_come_back(machine, prepare=True, menu=False):
 # 1
 
 
+@pytest.mark.uefi_too
 def test_marked_session_comes_back_by_itself(disks, machine_on, logs):
     machine = machine_on(disks.disk(variables=OTHERS))
     block = go_and_come_back(machine, menu=True)
@@ -75,6 +76,7 @@ def test_marked_session_comes_back_by_itself(disks, machine_on, logs):
     assert machine.disk.grubenv() == block
 
 
+@pytest.mark.uefi_too
 @slow
 def test_resume_entry_is_first_and_default_and_counts_down(sleeper, logs):
     machine, witness = sleeper()
@@ -176,6 +178,7 @@ def test_mark_is_where_grub_reads_when_another_tool_has_just_moved_the_block(dis
 # 4
 
 
+@pytest.mark.uefi_too
 @slow
 def test_key_stops_the_countdown_and_discard_boots_normally(sleeper):
     machine, witness = sleeper()
@@ -239,6 +242,7 @@ def test_damaged_image_boots_normally_and_never_loops(sleeper):
     assert machine.disk.grubenv() == machine.healthy_block
 
 
+@pytest.mark.uefi_too
 @slow
 def test_power_cut_after_the_mark_was_taken_offers_the_session(sleeper):
     """GRUB took the mark, the kernel did not touch the image: nothing is lost, and nothing happens by itself."""
@@ -414,8 +418,9 @@ def test_mark_refuses_a_block_without_a_slot_and_changes_nothing(disks, machine_
 
 # 8
 
-LAYOUTS = [(boot, swap) for boot in Boot if boot.takes_marks for swap in (Swap.PARTITION, Swap.FILE)]
-LAYOUTS.remove((Boot.PARTITION, Swap.PARTITION))  # scenario 1
+LAYOUTS = [pytest.param(boot, swap, marks=pytest.mark.uefi_too if boot is Boot.ESP else ())
+           for boot in Boot if boot.takes_marks for swap in (Swap.PARTITION, Swap.FILE)
+           if (boot, swap) != (Boot.PARTITION, Swap.PARTITION)]  # that is scenario 1
 
 
 @slow
@@ -481,6 +486,7 @@ def test_image_only_in_the_second_swap_area_is_not_taken(disks, machine_on):
 # 9
 
 
+@pytest.mark.uefi_too
 @slow
 @pytest.mark.parametrize("boot", [Boot.PARTITION, Boot.ESP], ids=lambda boot: boot.value)
 def test_plain_script_resumes_without_the_module(disks, machine_on, boot):

@@ -81,6 +81,7 @@ def assert_next_boot_is_ordinary(machine):
 # 1
 
 
+@pytest.mark.uefi_too
 @slow
 def test_released_boot_filesystem_takes_the_mark_and_is_clean_afterwards(sleeper, disks):
     machine, witness = sleeper(**RELEASED)
@@ -105,6 +106,7 @@ def test_released_boot_filesystem_takes_the_mark_and_is_clean_afterwards(sleeper
 # 2
 
 
+@pytest.mark.uefi_too
 @slow
 def test_held_boot_filesystem_is_not_touched_and_boot_bits_take_the_mark(sleeper, disks):
     machine, witness = sleeper(BOOT_IN_ROOT, **HELD)
@@ -154,6 +156,7 @@ def jump_into_save_kernel(machine, options="", just_before="true"):
     assert machine.read_file(PLAN) == machine.prepared
 
 
+@pytest.mark.uefi_too
 @slow
 def test_jump_with_a_held_boot_filesystem(disks, machine_on):
     machine = machine_on(disks.disk(BOOT_IN_ROOT, variables=OTHERS)).boot()
@@ -174,6 +177,7 @@ def test_jump_with_a_held_boot_filesystem(disks, machine_on):
     assert_next_boot_is_ordinary(machine)
 
 
+@pytest.mark.uefi_too
 @slow
 def test_jump_with_a_released_boot_filesystem(disks, machine_on):
     machine = machine_on(disks.disk(variables=OTHERS)).boot()
