@@ -205,7 +205,7 @@ static bool module_is_missing(const char *prefix, char **folder)
                 _cleanup_free_ char *path = NULL;
                 *folder = xasprintf("%s/%s", prefix, grub_platforms[i]);
                 path = xasprintf("%s/%s", *folder, GRUB_MODULE_NAME);
-                if (access(*folder, F_OK) == 0 && access(path, F_OK) != 0)
+                if (!is_missing(*folder) && is_missing(path))
                         return true;
                 free(*folder);
                 *folder = NULL;

@@ -195,7 +195,7 @@ static int find_prefix(struct bootfs *fs)
 {
         for (size_t i = 0; i < ELEMENTS(prefixes); i++) {
                 _cleanup_free_ char *prefix = in_root(prefixes[i]);
-                if (access(prefix, F_OK) != 0)
+                if (is_missing(prefix))
                         continue;
                 fs->prefix = xstrdup(prefix);
                 fs->env_path = xasprintf("%s/grubenv", prefix);
@@ -349,7 +349,7 @@ int bootfs_attach_planned(struct bootfs *fs, const struct plan *plan, bool for_w
                 return r;
         fs->prefix = xasprintf("%s%s", PLANNED_MOUNT_POINT, plan->boot.path);
         fs->env_path = xasprintf("%s/grubenv", fs->prefix);
-        if (access(fs->prefix, F_OK) != 0)
+        if (is_missing(fs->prefix))
                 return no_store(_("%s: GRUB's folder %s is not on it; make the plan anew"), device, plan->boot.path);
         return describe(fs, access(fs->env_path, F_OK) == 0 ? fs->env_path : fs->prefix);
 }

@@ -332,7 +332,9 @@ void check_store(const struct checkup *c, struct finding *f)
                 }
         }
         if (c->has_choice)
-                find(f, LEVEL_PROBLEM, _("'hibctl mark --dry-run' says why not, store by store"),
+                find(f, LEVEL_PROBLEM,
+                     c->s.request.asks ? _("'hibctl mark --dry-run' says why not, store by store")
+                                       : _("run 'hibctl setup'"),
                      _("no store takes a mark"));
 }
 
@@ -361,7 +363,7 @@ void check_marks(const struct checkup *c, struct finding *f)
                 if (find_other(c, i, f))
                         return;
         for (size_t i = 0; i < N_STORES; i++)
-                if (situation_is_spent(&c->s, i)) {
+                if (situation_is_spent(&c->s, i) && !situation_awaits_image(&c->s, i)) {
                         find(f, LEVEL_WARNING, _("run 'hibctl settle'"),
                              _("%s: it holds an old mark, which does nothing"), place_of(c, i));
                         return;

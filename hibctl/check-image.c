@@ -43,7 +43,7 @@ static int area_place(const struct swap_area *area, dev_t *dev, uint64_t *offset
 
 bool check_image_place(const struct checkup *c, dev_t *dev, uint64_t *offset)
 {
-        return target_resume_setting(dev, offset) ||
+        return target_resume_setting(dev, offset) > 0 ||
                (c->swaps.n == 1 && area_place(&c->swaps.areas[0], dev, offset) == 0);
 }
 
@@ -202,7 +202,7 @@ void check_resume(const struct checkup *c, struct finding *f)
         _cleanup_free_ char *remedy = NULL;
         uint64_t offset;
         dev_t dev;
-        bool is_set = target_resume_setting(&dev, &offset);
+        bool is_set = target_resume_setting(&dev, &offset) > 0;
 
         if (c->imaging.result != EXIT_DONE) {
                 find_refused(f, LEVEL_PROBLEM, c->imaging.said);

@@ -404,7 +404,8 @@ static int print_words(const struct request *request, const struct outcome *outc
                 say(_("would mark: image on %s, offset %llu pages, kernel %s"), mark->image,
                     (unsigned long long)mark->offset, mark->kernel);
         else
-                say(_("marked: the next power-on resumes from %s with %s, once"), mark->image, mark->kernel);
+                say(_("marked: the power-on after this hibernation resumes from %s with %s, once"), mark->image,
+                    mark->kernel);
         if (request->dry_run && boot_next.wanted)
                 say(_("would set BootNext, so that the firmware starts the entry of this time, once"));
         return EXIT_DONE;

@@ -135,8 +135,13 @@ static int list_held(struct plan *plan)
                 _cleanup_free_ char *device = NULL;
                 struct plan_fs fs;
                 dev_t dev = device_of(entry);
-                if (dev == 0 || device_path(dev, &device) < 0)
+                int known = dev ? device_path(dev, &device) : -ENODEV;
+                if (known == -ENODEV)
                         continue;
+                if (known < 0) {
+                        r = no_device_name(dev, known);
+                        break;
+                }
                 describe_fs(device, mnt_fs_get_target(entry), &fs);
                 if (is_listed(plan, &fs))
                         continue;

@@ -62,7 +62,7 @@ static bool _printf_(2, 3) step(struct work *work, const char *fmt, ...)
                 return true;
         }
         work->changes++;
-        say(work->dry_run ? _("would do: %s") : _("to do: %s"), what ? what : "");
+        say(work->dry_run ? _("would do: %s") : _("will do: %s"), what ? what : "");
         return false;
 }
 
@@ -190,7 +190,7 @@ static int install_file(struct work *work, const char *from, const char *to, mod
 
 static int remove_file(struct work *work, const char *path)
 {
-        if (access(path, F_OK) != 0 || !step(work, _("remove %s"), path))
+        if (is_missing(path) || !step(work, _("remove %s"), path))
                 return EXIT_DONE;
         return unlink(path) == 0 ? EXIT_DONE : fail(_("%s: cannot remove it: %m; remove it by hand"), path);
 }
@@ -206,11 +206,11 @@ static int setup_modules(struct work *work, const struct bootfs *fs)
                 _cleanup_free_ char *from = xasprintf("%s/%s/%s", work->modules, grub_platforms[i], GRUB_MODULE_NAME);
                 _cleanup_free_ char *to = xasprintf("%s/%s", folder, GRUB_MODULE_NAME);
 
-                if (access(folder, F_OK) != 0)
+                if (is_missing(folder))
                         continue;
                 if (work->remove)
                         r = remove_file(work, to);
-                else if (access(from, F_OK) == 0)
+                else if (!is_missing(from))
                         r = install_file(work, from, to, 0644, /* for_grub= */ true);
                 else if (work->planning)
                         say(_("%s: there is no module for %s; GRUB will use its plain script, which cannot look at the "
@@ -255,7 +255,7 @@ static int setup_scripts(struct work *work)
         _cleanup_free_ char *folder = in_root("/etc/grub.d");
         int r = EXIT_DONE, before = work->changes;
 
-        if (access(folder, F_OK) != 0)
+        if (is_missing(folder))
                 return EXIT_DONE;
         for (size_t i = 0; i < N_MENU_SCRIPTS && r == EXIT_DONE; i++) {
                 _cleanup_free_ char *from = xasprintf("%s/%s", work->scripts, menu_scripts[i]);
@@ -358,8 +358,8 @@ static void say_what_is_left(const struct work *work, const char *prefix)
                           work->remove ? _("is as it was") : _("asks for a mark"));
         else
                 say(work->remove ? _("done: the boot loader is as it was")
-                                 : _("done: GRUB asks for a mark at the next power-on; 'hibctl check' says what else "
-                                     "it takes"));
+                                 : _("done: GRUB asks for a mark at each power-on; 'hibctl check' says whether "
+                                     "anything is missing"));
 }
 
 static int setup(struct work *work)

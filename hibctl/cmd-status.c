@@ -49,6 +49,21 @@ static const char *decisive_device(const struct situation *s)
         return i < N_SOURCES && s->devices[i] ? s->devices[i] : _("the marked device");
 }
 
+/* Whether GRUB would resume by the mark that decided, if only the image were there. */
+static bool awaits_its_image(const struct situation *s)
+{
+        size_t at = s->judgement.source;
+        struct source sources[N_SOURCES];
+        struct judgement then;
+
+        if (s->judgement.reason != REASON_STALE || !s->request.asks || !situation_awaits_image(s, at))
+                return false;
+        memcpy(sources, s->sources, sizeof(sources));
+        sources[at].image = IMAGE_PRESENT;
+        verdict_judge(sources, N_SOURCES, &then);
+        return then.verdict == VERDICT_RESUME && then.source == at;
+}
+
 /* The first line: what will happen. The caller frees. */
 static char *headline(const struct situation *s)
 {
@@ -62,6 +77,9 @@ static char *headline(const struct situation *s)
                 return xasprintf(
                         _("At the next power-on GRUB boots as ever: its configuration does not ask for a mark. "
                           "Run 'hibctl setup'."));
+        if (awaits_its_image(s))
+                return xasprintf(_("This session is marked: once it has hibernated, GRUB will resume it at the next "
+                                   "power-on; else GRUB will boot normally."));
         switch (s->judgement.verdict) {
         case VERDICT_RESUME:
                 mark = situation_mark(s, s->judgement.source);
@@ -93,7 +111,7 @@ static void put_mark(const struct look *look, const struct situation *s, size_t 
                           image_words(s->seen[at]));
         kernel = xasprintf(_("%s on UUID=%s: %s"), m->kernel, m->fs_uuid, file_words(source->kernel));
         put_row(look, _("mark"), SIGN_NONE, state);
-        put_row(look, _("image"), s->seen[at] == IMAGE_PRESENT, image);
+        put_row(look, _("image"), situation_awaits_image(s, at) ? SIGN_NONE : s->seen[at] == IMAGE_PRESENT, image);
         put_row(look, _("kernel"), source->kernel == FILE_PRESENT, kernel);
         if (m->initrd[0]) {
                 _cleanup_free_ char *initrd = xasprintf("%s: %s", m->initrd, file_words(source->initrd));
@@ -225,7 +243,7 @@ static void print_text(const struct situation *s)
                 _cleanup_free_ char *resume =
                         xasprintf(_("%s, offset %llu pages: %s"), s->request.device.image,
                                   (unsigned long long)s->request.device.offset, image_words(s->seen[AT_CONFIGURED]));
-                put_row(&look, "resume=", SIGN_NONE, resume);
+                put_row(&look, _("configured"), SIGN_NONE, resume);
         }
         put_firmware(&look, s);
         put_hibernation(&look);

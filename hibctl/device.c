@@ -34,11 +34,12 @@ static char *sysfs_text(dev_t dev, const char *file)
 
 int device_path(dev_t dev, char **path)
 {
-        _cleanup_free_ char *uevent = sysfs_text(dev, "uevent");
+        _cleanup_free_ char *file = xasprintf("/sys/dev/block/%u:%u/uevent", major(dev), minor(dev)), *uevent = NULL;
+        ssize_t n = read_whole_file(file, 4096, &uevent);
         char *save = NULL;
 
-        if (!uevent)
-                return -ENODEV;
+        if (n < 0)
+                return n == -ENOENT ? -ENODEV : (int)n;
         for (char *line = strtok_r(uevent, "\n", &save); line; line = strtok_r(NULL, "\n", &save))
                 if (strncmp(line, "DEVNAME=", 8) == 0) {
                         *path = xasprintf("/dev/%s", line + 8);

@@ -35,7 +35,8 @@ struct device_tags {
         bool ambiguous;            /* several signatures: what it is cannot be told */
 };
 
-/* The node in /dev for a device number. 0 or a negative errno; the caller frees *PATH. */
+/* The node in /dev for a device number. 0 or a negative errno, -ENODEV if the kernel knows none; the caller frees
+ * *PATH. */
 int device_path(dev_t dev, char **path);
 
 unsigned int device_layers(dev_t dev);

@@ -51,34 +51,46 @@ static bool parse_u64(const char *text, uint64_t *value)
         return errno == 0 && (*end == '\0' || *end == '\n');
 }
 
-/* False if there is no such file or it does not hold a device number other than 0:0. */
-static bool read_resume_device(dev_t *dev)
+/* 1, or 0 if there is no such file or it does not hold a device number other than 0:0, or a negative errno. */
+static int read_resume_device(dev_t *dev)
 {
         _cleanup_free_ char *path = in_root("/sys/power/resume");
         _cleanup_free_ char *text = NULL;
         unsigned int maj, min;
+        ssize_t n = read_whole_file(path, SMALL_FILE, &text);
 
-        if (read_whole_file(path, SMALL_FILE, &text) < 0 || sscanf(text, "%u:%u", &maj, &min) != 2)
-                return false;
+        if (n < 0)
+                return n == -ENOENT ? 0 : (int)n;
+        if (sscanf(text, "%u:%u", &maj, &min) != 2 || (maj == 0 && min == 0))
+                return 0;
         *dev = makedev(maj, min);
-        return maj != 0 || min != 0;
+        return 1;
 }
 
-static uint64_t read_resume_offset(void)
+/* Old kernels have no such file. */
+static int read_resume_offset(uint64_t *offset)
 {
         _cleanup_free_ char *path = in_root("/sys/power/resume_offset");
         _cleanup_free_ char *text = NULL;
-        uint64_t offset;
+        ssize_t n = read_whole_file(path, SMALL_FILE, &text);
 
-        if (read_whole_file(path, SMALL_FILE, &text) < 0 || !parse_u64(text, &offset))
-                return 0;
-        return offset;
+        *offset = 0;
+        if (n < 0)
+                return n == -ENOENT ? 0 : (int)n;
+        return parse_u64(text, offset) ? 0 : -EINVAL;
 }
 
-bool target_resume_setting(dev_t *dev, uint64_t *offset)
+int target_resume_setting(dev_t *dev, uint64_t *offset)
 {
-        *offset = read_resume_offset();
-        return read_resume_device(dev);
+        int r = read_resume_device(dev), of_offset = read_resume_offset(offset);
+
+        return r > 0 && of_offset < 0 ? of_offset : r;
+}
+
+int no_device_name(dev_t dev, int r)
+{
+        return fail(_("/sys/dev/block/%u:%u: cannot read the name of the device: %s"), major(dev), minor(dev),
+                    strerror(-r));
 }
 
 /* ---- swap files ---- */
@@ -89,7 +101,9 @@ static int file_area(const char *path, struct area *area)
         dev_t dev;
         int r = swap_file_place(path, &dev, &byte);
 
-        if (r == 0 && device_path(dev, &area->device) < 0)
+        if (r == 0)
+                r = device_path(dev, &area->device);
+        if (r == -ENODEV)
                 r = -EXDEV;
         if (r == -ENOTSUP)
                 return refuse(_("%s: cannot tell where the swap file is on its device; use a swap partition, or give "
@@ -166,15 +180,17 @@ static int system_area(struct area *area)
         _cleanup_free_ char *path = NULL;
         bool is_file = false;
         dev_t dev;
-        int r;
+        int r = target_resume_setting(&dev, &area->offset);
 
-        if (read_resume_device(&dev)) {
-                if (device_path(dev, &area->device) < 0)
+        if (r < 0)
+                return fail(_("/sys/power/resume: cannot read which resume device is set: %s"), strerror(-r));
+        if (r > 0) {
+                r = device_path(dev, &area->device);
+                if (r == -ENODEV)
                         return refuse(_("/sys/power/resume names the device %u:%u, which is not there; correct resume= "
                                         "or name the swap area with --image"),
                                       major(dev), minor(dev));
-                area->offset = read_resume_offset();
-                return EXIT_DONE;
+                return r == 0 ? EXIT_DONE : no_device_name(dev, r);
         }
         r = only_active_swap(&path, &is_file);
         if (r != EXIT_DONE)
@@ -306,10 +322,10 @@ bool target_configured(struct mark *mark)
         struct device_tags tags;
         dev_t dev;
 
-        if (!read_resume_device(&dev) || device_path(dev, &area.device) < 0 ||
+        if (target_resume_setting(&dev, &area.offset) <= 0 || device_path(dev, &area.device) < 0 ||
             device_get_tags(area.device, NULL, &tags) < 0 || !tags.uuid[0])
                 return false;
-        *mark = (struct mark){ .state = MARK_ARMED, .offset = read_resume_offset(), .page_size = system_page_size() };
+        *mark = (struct mark){ .state = MARK_ARMED, .offset = area.offset, .page_size = system_page_size() };
         snprintf(mark->image, sizeof(mark->image), "UUID=%.36s", tags.uuid);
         return target_how_to_verify(area.device, &mark->verify) == 0;
 }

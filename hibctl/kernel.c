@@ -66,7 +66,7 @@ static char *first_existing(const char *const names[], size_t n, const char *rel
                 snprintf(name, sizeof(name), names[i], release);
 #pragma GCC diagnostic pop
                 char *path = in_root(name);
-                if (access(path, F_OK) == 0)
+                if (!is_missing(path))
                         return path;
                 free(path);
         }

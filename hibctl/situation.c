@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "grubcfg.h"
@@ -237,6 +238,23 @@ bool situation_is_spent(const struct situation *s, size_t at)
         /* Only what is certain: a device that cannot be read or found now may be there at the next power-on. */
         return source->empty || s->seen[at] == IMAGE_GONE ||
                (source->state == MARK_TAKEN && source->verify == MARK_VERIFY_HINT && s->seen[at] != IMAGE_PRESENT);
+}
+
+static bool is_of_this_boot(const struct mark *mark)
+{
+        struct timespec up;
+        struct tm tm = { 0 };
+        const char *end = strptime(mark->time, "%Y-%m-%dT%H:%M:%S%z", &tm);
+        long east = tm.tm_gmtoff;
+
+        return end && clock_gettime(CLOCK_BOOTTIME, &up) == 0 && timegm(&tm) - east >= time(NULL) - up.tv_sec;
+}
+
+bool situation_awaits_image(const struct situation *s, size_t at)
+{
+        const struct mark *mark = at < N_STORES ? situation_mark(s, at) : NULL;
+
+        return mark && s->sources[at].state == MARK_ARMED && s->seen[at] == IMAGE_GONE && is_of_this_boot(mark);
 }
 
 bool situation_systemd_is_live(const struct situation *s)

@@ -47,6 +47,10 @@ void situation_free(struct situation *s);
  * that of a store. */
 bool situation_is_spent(const struct situation *s, size_t at);
 
+/* A mark that was made since this system was started, and the image is not there yet: nothing is wrong with that. AT as
+ * above. */
+bool situation_awaits_image(const struct situation *s, size_t at);
+
 /* systemd's variable names an image that is there: what the boot loader knows of a try must not be forgotten. */
 bool situation_systemd_is_live(const struct situation *s);
 

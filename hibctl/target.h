@@ -52,8 +52,12 @@ int target_discard_image(const struct mark *mark);
  * without a look, so it is never a guess. */
 int target_how_to_verify(const char *device, enum mark_verify *verify);
 
-/* What /sys/power says of it: the device, and the offset in pages. False if none is set. Says nothing. */
-bool target_resume_setting(dev_t *dev, uint64_t *offset);
+/* What /sys/power says of it: the device, and the offset in pages. 1, 0 if none is set, or a negative errno. Says
+ * nothing. */
+int target_resume_setting(dev_t *dev, uint64_t *offset);
+
+/* Says that device_path() failed with R. EXIT_FAILED. */
+int no_device_name(dev_t dev, int r);
 
 /* The paths of the kernel RELEASE and of its initial ramdisk, or NULL. Say nothing; the caller frees. */
 char *target_kernel_of(const char *release);

@@ -46,6 +46,11 @@ char *xasprintf(const char *fmt, ...)
         return need(r < 0 ? NULL : s);
 }
 
+bool is_missing(const char *path)
+{
+        return access(path, F_OK) < 0 && (errno == ENOENT || errno == ENOTDIR);
+}
+
 ssize_t read_whole_file(const char *path, size_t max, char **data)
 {
         _cleanup_close_ int fd = open(path, O_RDONLY | O_CLOEXEC);

@@ -39,6 +39,9 @@ char *xasprintf(const char *fmt, ...) _printf_(1, 2);
 void *xmalloc(size_t size);
 void *xrealloc(void *p, size_t size);
 
+/* What cannot be looked at is not missing: whoever opens it says why not. */
+bool is_missing(const char *path);
+
 /* Reads a file of at most MAX bytes whole; a NUL is added behind. Returns the length, or a negative errno; -EFBIG if it
  * is longer. The caller frees *DATA. */
 ssize_t read_whole_file(const char *path, size_t max, char **data);

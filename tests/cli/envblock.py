@@ -143,6 +143,12 @@ def parse(text):
     return dict(zip(FIELDS, words[2:], strict=True), state=words[1])
 
 
+def with_time(block, time):
+    """The block with the mark as if it had been made then."""
+    text = slot(block)
+    return block.replace(text, Mark(**{**parse(text), "time": time}).text())
+
+
 def state(block):
     """The state of the block's mark, or None without a slot."""
     text = slot(block)

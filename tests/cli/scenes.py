@@ -409,6 +409,9 @@ SCENES = {
 KEPT = {
     "mark": [r"^dead:5:\S+ at fdatasync\(", r"^error:24 at openat\(\S+/hibctl.conf.d\)",  # nobody said that it stays; status 64
              r"^error:13 at newfstatat\(/dev/loop\d+\)"],  # a hint, which is believed without a look at the image
+    "prepare": [r"^error:24 at openat\(/sys/dev/block/"],  # a plan that was silent about a filesystem
+    "sleep-pre": [r"^error:\d+ at (openat|read)\(\S+/sys/power/resume", r"^error:13 at access\(\S+/boot/"],  # called not set, gone
+    "setup-remove": [r"^error:13 at access\("],  # left there without a word
     "mark-efi-clears-env": [r"^dead:5:\S+ at pwrite64\("],  # the new mark could not be taken back, and nobody said so
     "env-set-xfs": [r"^error:11 at clone\("],  # "another program"
     "env-create-anew": [r"^error:5 at ioctl\(\S+/grubenv\)", r"^error:5 at fsync\("],  # the block was replaced, and nobody said so

@@ -16,6 +16,7 @@ from .rig import AS_NOBODY, RELEASE, Filesystem, run
 from .test_contract import on_terminal
 from .test_finding import make_swap_file, offset_by_filefrag
 
+LONG_AGO = "2001-02-03T04:05:06+00:00"
 ATTENTION = {"warning", "problem"}
 
 
@@ -337,6 +338,14 @@ def test_store(healthy):
     assert healthy.one("store", "ok")["words"].startswith("store 'env': ")
 
 
+def test_store_before_anything_is_set_up(healthy):
+    no_request(healthy)
+    no_slot(healthy)
+    assert healthy.one("store", "problem")["remedy"] == "run 'hibctl setup'"
+    healthy.machine.grub_looks_at(None)
+    assert "mark --dry-run" in healthy.one("store", "problem")["remedy"]
+
+
 def test_store_of_uefi(uefi):
     assert uefi.one("store", "ok")["words"].startswith("store 'efi': ")
 
@@ -352,6 +361,8 @@ def test_store_that_the_settings_name(healthy):
 def test_stale_marks(healthy):
     healthy.one("marks", "ok")
     healthy.machine("mark", "--store=env").done()
+    healthy.one("marks", "note")  # the image is yet to come
+    healthy.machine.change_raw(lambda block: envblock.with_time(block, LONG_AGO))
     found = healthy.one("marks", "warning")
     assert "settle" in found["remedy"] and str(healthy.machine.block) in found["words"]
     healthy.machine("settle").done()
@@ -360,6 +371,9 @@ def test_stale_marks(healthy):
 
 def test_stale_mark_in_a_variable(uefi):
     uefi("mark", "--store=efi").done()
+    assert MARK in uefi.one("marks", "note")["words"]
+    text = uefi.firmware.get(MARK)
+    uefi.firmware.put(MARK, envblock.Mark(**{**envblock.parse(text), "time": LONG_AGO}).text())
     assert MARK in uefi.one("marks", "warning")["words"]
 
 

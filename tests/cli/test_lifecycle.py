@@ -3,6 +3,7 @@
 """Set up, mark, consume, settle, cancel on each filesystem. GRUB's own reader is the judge after each step, on the bytes
 of the device, with nothing synced by the test."""
 
+import datetime
 import mmap
 import re
 
@@ -11,6 +12,7 @@ import pytest
 from . import envblock, rig
 from .rig import is_writable, run
 
+ZONE = datetime.timezone(datetime.timedelta(hours=-3, minutes=-30))
 HELD = ["ext2", "ext3", "ext4", "ext4-4k", "ext4-nojournal", "xfs"]
 
 
@@ -65,6 +67,24 @@ def test_whole_life(any_machine):
     assert judge(machine, "none", rest=taken) == empty, "mark, resume and settle leave the block as it was"
     machine("settle").nothing()
     machine("cancel").nothing()
+
+
+def test_before_it_has_hibernated(machine):
+    """There is a mark and no image: not stale, but as it should be, unless the mark is of another boot or cannot be used."""
+
+    def told():
+        return machine("status").done().out.decode()
+
+    machine("mark").done()
+    assert told().startswith("This session is marked: once it has hibernated, GRUB will resume it")
+    assert re.search(r"^ *image    .*no image there$", told(), re.MULTILINE), "nothing is wrong with that"
+    kernel = machine.kernel.rename(machine.kernel.with_name("moved"))
+    assert "boot normally" in told().splitlines()[0]
+    kernel.rename(machine.kernel)
+    for time in ("2001-02-03T04:05:06+00:00", datetime.datetime.now(ZONE).isoformat(timespec="seconds")):
+        machine.change_raw(lambda block, time=time: envblock.with_time(block, time))
+        assert ("mark is stale" in told()) == time.startswith("2001")
+        assert bool(re.search(r"^ *image  ! ", told(), re.MULTILINE)) == time.startswith("2001")
 
 
 def test_mark_then_cancel_leaves_every_byte(any_machine):

@@ -105,8 +105,8 @@ def test_says_it_does_it_and_undoes_it(host):
     assert host.files() == before
 
     result = host().done()
-    assert [line.removeprefix("hibctl: to do: ") for line in result.err.splitlines() if "to do" in line] == steps
-    assert result.err.index("to do: make grub.cfg") < result.err.index("making it"), "it is said first"
+    assert [line.removeprefix("hibctl: will do: ") for line in result.err.splitlines() if "will do" in line] == steps
+    assert result.err.index("will do: make grub.cfg") < result.err.index("making it"), "it is said first"
     assert "done: GRUB asks" in result.err and result.out == b""
     assert "hibresume probe" in host.grub_cfg()
     assert all((host.grub_d / name).stat().st_mode & 0o777 == 0o755 for name in SCRIPTS)
@@ -141,8 +141,8 @@ def test_a_changed_script_is_put_right(host):
     host().done()
     (host.grub_d / "06_hibctl").write_text("of an earlier release\n")
     result = host().done()
-    assert [line for line in result.err.splitlines() if "to do" in line] == [
-        "hibctl: to do: install /etc/grub.d/06_hibctl", "hibctl: to do: make grub.cfg anew: /usr/local/sbin/update-grub"]
+    assert [line for line in result.err.splitlines() if "will do" in line] == [
+        "hibctl: will do: install /etc/grub.d/06_hibctl", "hibctl: will do: make grub.cfg anew: /usr/local/sbin/update-grub"]
     assert (host.grub_d / "06_hibctl").read_bytes() == (host.scripts / "06_hibctl").read_bytes()
 
 

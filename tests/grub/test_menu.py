@@ -234,6 +234,7 @@ def test_discard(make_disk):
     before = disk.content()
     said = choose(disk, ("automatically in 2s", DOWN), ("*" + DISCARD, b"\r"))
     assert normal(said)
+    assert "The session was discarded" in " ".join(said.split())
     area = marks.image_area(IMAGE, MIB)
     assert "hibernated" not in said.split("*" + DISCARD)[1].split("GNU GRUB", 1)[1]
     assert disk.content() == before.replace(mark().text(), marks.empty()).replace(area, marks.swap_area(
@@ -254,7 +255,7 @@ def test_discard_without_module(make_disk):
 def test_discard_of_an_image_out_of_reach(make_disk):
     disk = make_disk(marks.slot(mark(f"UUID={PLAIN}", verify="hint").text()))
     said = choose(disk, ("automatically in 2s", DOWN), ("*" + DISCARD, b"\r"))
-    assert "cannot be seen from the boot loader" in said
+    assert "cannot be seen from the boot loader" in said and "was discarded" not in said
     assert started(said)[0].rstrip() == f"BOOT_IMAGE=(hd0,gpt2)/boot/vmlinuz root=/dev/vda3 ro {WORDS} noresume"
 
 
