@@ -10,6 +10,7 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
+#include <sys/sysmacros.h>
 
 #include "arming.h"
 #include "check.h"
@@ -48,14 +49,15 @@ static bool find_version(const char *data, size_t size, char version[VERSION_MAX
         return version[0] != '\0';
 }
 
-/* "" if it cannot be told. */
-static void installed_version(const char *folder, char version[VERSION_MAX])
+/* "" if it cannot be told. A negative errno if there is something that cannot be read. */
+static int installed_version(const char *folder, char version[VERSION_MAX])
 {
         _cleanup_free_ char *path = xasprintf("%s/modinfo.sh", folder), *text = NULL;
         ssize_t n = read_whole_file(path, MODULE_MAX, &text);
 
         if (n < 0 || !find_version(text, (size_t)n, version))
                 version[0] = '\0';
+        return n < 0 && n != -ENOENT ? (int)n : 0;
 }
 
 void check_grub(const struct checkup *c, struct finding *f)
@@ -97,7 +99,9 @@ void check_folder(const struct checkup *c, struct finding *f)
                                            : _("%s is on %s (%s)"),
                           fs->prefix, fs->device ? fs->device : _("no block device"), fs->type);
         remedy = xasprintf("mount -o remount,rw %s", fs->mount_point);
-        if (why)
+        if (major(fs->dev) != 0 && !fs->device)
+                find(f, LEVEL_UNKNOWN, NULL, _("%s: on which device it is cannot be told"), fs->prefix);
+        else if (why)
                 find(f, LEVEL_NOTE, NULL, _("%s, where GRUB could not consume a mark: %s"), where, why);
         else if (!fs->mounted_here && statvfs(fs->prefix, &vfs) == 0 && (vfs.f_flag & ST_RDONLY))
                 find(f, LEVEL_WARNING, remedy, _("%s, mounted read-only: no mark can be written there"), where);
@@ -125,9 +129,12 @@ void check_slot(const struct checkup *c, struct finding *f)
 static void compare_release(struct finding *f, const char *path, const char *folder, const char *data, size_t size)
 {
         char built_for[VERSION_MAX], installed[VERSION_MAX];
+        int r = installed_version(folder, installed);
 
-        installed_version(folder, installed);
-        if (!find_version(data, size, built_for))
+        if (r < 0)
+                find(f, LEVEL_UNKNOWN, NULL, _("%s is there; which GRUB is installed cannot be read: %s"), path,
+                     strerror(-r));
+        else if (!find_version(data, size, built_for))
                 find(f, LEVEL_NOTE, NULL, _("%s is there; for which GRUB it was built cannot be told"), path);
         else if (installed[0] && strcmp(built_for, installed) != 0)
                 find(f, LEVEL_WARNING, _("install hibctl for that GRUB, then run 'hibctl setup'"),

@@ -202,14 +202,18 @@ void check_resume(const struct checkup *c, struct finding *f)
         _cleanup_free_ char *remedy = NULL;
         uint64_t offset;
         dev_t dev;
-        bool is_set = target_resume_setting(&dev, &offset) > 0;
+        int r = target_resume_setting(&dev, &offset);
+        bool is_set = r > 0;
 
         if (c->imaging.result != EXIT_DONE) {
                 find_refused(f, LEVEL_PROBLEM, c->imaging.said);
                 find_boot_words(c, &remedy);
                 if (!is_set && remedy)
                         find(f, f->level, remedy, "%s", f->words);
-        } else if (!is_set)
+        } else if (r < 0)
+                find(f, LEVEL_UNKNOWN, NULL, _("/sys/power/resume: cannot read which resume device is set: %s"),
+                     strerror(-r));
+        else if (!is_set)
                 find(f, LEVEL_NOTE, NULL,
                      _("%s, offset %llu, as the only area that is active: no resume device is set"), c->mark.image,
                      (unsigned long long)c->mark.offset);

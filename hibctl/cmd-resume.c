@@ -156,15 +156,19 @@ static int take(const struct store *store, const struct mark *image)
 {
         _cleanup_reading_ struct reading reading = { 0 };
         char text[MARK_WIDTH];
-        int r = store->read(&reading);
+        int r = store->read(&reading), same;
 
         if (r == EXIT_DONE && may_hold_a_mark(store, &reading))
                 return fail(_("%s: it cannot be read, and may hold a mark by which the image would be resumed once "
                               "more; the image is left alone"),
                             reading.place ? reading.place : store->name);
-        if (r != EXIT_DONE || reading.status != SOURCE_VALID || reading.mark.state != MARK_ARMED ||
-            !target_same_area(&reading.mark, image))
+        if (r != EXIT_DONE || reading.status != SOURCE_VALID || reading.mark.state != MARK_ARMED)
                 return r;
+        same = target_compare_areas(&reading.mark, image);
+        if (same < 0)
+                return fail(_("%s: cannot look at the device: %s"), reading.mark.image, strerror(-same));
+        if (same == 0)
+                return EXIT_DONE;
         reading.mark.state = MARK_TAKEN;
         if (store == &store_efi)
                 mark_format_empty(text); /* a variable is taken by deleting it */

@@ -349,17 +349,29 @@ enum image_state target_look_at_image(const struct mark *mark, struct image_head
         return r < 0 ? IMAGE_NOT_READABLE : source_look_at_page(page, mark->page_size, header);
 }
 
-bool target_same_area(const struct mark *a, const struct mark *b)
+int target_compare_areas(const struct mark *a, const struct mark *b)
 {
         _cleanup_free_ char *path_a = NULL, *path_b = NULL;
         dev_t dev_a, dev_b;
+        int r;
 
         if (a->offset != b->offset)
-                return false;
+                return 0;
         if (strcmp(a->image, b->image) == 0)
-                return true;
-        return device_find(a->image, &path_a) == 0 && device_find(b->image, &path_b) == 0 &&
-               device_number(path_a, &dev_a) == 0 && device_number(path_b, &dev_b) == 0 && dev_a == dev_b;
+                return 1;
+        if (device_find(a->image, &path_a) < 0 || device_find(b->image, &path_b) < 0)
+                return 0;
+        r = device_number(path_a, &dev_a);
+        if (r == 0)
+                r = device_number(path_b, &dev_b);
+        if (r < 0)
+                return r == -ENOENT || r == -ENOTBLK ? 0 : r;
+        return dev_a == dev_b;
+}
+
+bool target_same_area(const struct mark *a, const struct mark *b)
+{
+        return target_compare_areas(a, b) > 0;
 }
 
 /* ---- discarding ---- */

@@ -50,6 +50,11 @@ char *say_kept(void)
         return line;
 }
 
+void say_no_longer_keep(void)
+{
+        keeping.on = false;
+}
+
 static void keep(const char *fmt, va_list ap)
 {
         int saved = errno; /* for %m */

@@ -47,6 +47,9 @@ bool say_is_quiet(void);
 void say_keep(void);
 char *say_kept(void);
 
+/* For a message that is the last one. */
+void say_no_longer_keep(void);
+
 /* Say why and return the status: "return refuse(...)". */
 #define fail(...) (say_error(__VA_ARGS__), EXIT_FAILED)
 #define refuse(...) (say_error(__VA_ARGS__), EXIT_REFUSED)

@@ -124,9 +124,13 @@ static const char *why_not_writable(void)
 }
 
 /* A mark that names another area than the one that it is in is a copy: nothing to go by. */
-static bool names_this_area(const struct mark *mark)
+static enum source_status status_by_area(const struct mark *mark)
 {
-        return mark->empty || (mark->page_size == bits.area->page_size && target_same_area(mark, bits.area));
+        int same = mark->empty ? 1 : target_compare_areas(mark, bits.area);
+
+        if (same < 0)
+                return SOURCE_UNREADABLE;
+        return same && (mark->empty || mark->page_size == bits.area->page_size) ? SOURCE_VALID : SOURCE_DAMAGED;
 }
 
 static int bits_read(struct reading *out)
@@ -150,8 +154,8 @@ static int bits_read(struct reading *out)
         if (bits.content != CONTENT_OURS)
                 return EXIT_DONE;
         out->status = source_read_block(&block, &out->mark, &out->slot, &at);
-        if (out->status == SOURCE_VALID && !names_this_area(&out->mark))
-                out->status = SOURCE_DAMAGED;
+        if (out->status == SOURCE_VALID)
+                out->status = status_by_area(&out->mark);
         return EXIT_DONE;
 }
 

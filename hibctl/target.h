@@ -35,7 +35,11 @@ int target_find_kernel(const struct target_wish *wish, struct mark *mark);
  * device that may not be read gives IMAGE_NOT_READABLE. Says nothing. */
 enum image_state target_look_at_image(const struct mark *mark, struct image_header *header, char **device);
 
-/* Whether both name the same swap area, by whatever tags. Says nothing. */
+/* Whether both name the same swap area, by whatever tags: 1, 0, or a negative errno if that cannot be told. Says
+ * nothing. */
+int target_compare_areas(const struct mark *a, const struct mark *b);
+
+/* The same, for whom nothing depends on it if it cannot be told. */
 bool target_same_area(const struct mark *a, const struct mark *b);
 
 /* Reads the first page of a swap area that starts at byte START. 0 or a negative errno; says nothing. */

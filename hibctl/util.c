@@ -14,7 +14,8 @@
 static void *need(void *p)
 {
         if (!p) {
-                say_error(_("out of memory"));
+                say_no_longer_keep();
+                say_error(_("out of memory; what was asked for may have been done in part"));
                 exit(EXIT_FAILED);
         }
         return p;

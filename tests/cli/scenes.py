@@ -422,6 +422,7 @@ KEPT = {
     "settle-remounts": [r"^error:13 at openat\(\S+/unmounted\)", r"^error:5 at unlink\(\S+/plan\)",
                         r"^error:5 at unlink\(\S+/unmounted\)", r"^error:30 at mount\("],  # taken for none; read-only
     "resume-bootbits": [r"^error:5 at (openat|pread64)\((direct:)?/dev/"],  # handed over with an armed mark
+    "resume-released": [r"^error:5 at newfstatat\(/dev/loop\d+\)"],  # likewise
     "locate": [r"^error:12 at newfstatat\(\S+/10-x\)"],  # passed over
 }
 
