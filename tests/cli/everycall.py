@@ -23,7 +23,7 @@ from .world import World, canonical
 
 SECONDS = 20
 # Where it does not promise that nothing was changed.
-MAY_BE_CHANGED = re.compile(r" may (have been|be there|be in the store|find the new|hold a|start this system|not see what was changed|not be true)")
+MAY_BE_CHANGED = re.compile(r" may (have been|be there|be in the store|find the new|hold a|start this system|not see what was changed|not be true|mount what)")
 TRUE_ONLY_IF = {  # what a message may say only after one of these errors
     "another hibctl": (), "another program": ("EBUSY",), "mounted elsewhere": ("EBUSY",), "has been frozen": ("EBUSY",),
     "Success": (), "(null)": (), "Unknown error": (),
