@@ -3,8 +3,8 @@
 """Every command in the situations that matter: what is there before, what is called, and what must hold afterwards
 beside what must always hold."""
 
-import errno
 import dataclasses
+import errno
 import re
 from collections.abc import Callable
 
