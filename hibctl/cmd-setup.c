@@ -43,9 +43,17 @@ struct work {
         const char *scripts; /* folder with the scripts for grub.d */
         bool planning;       /* the first time: nothing is changed */
         int changes;
+        bool begun;       /* a step is done */
         bool new_scripts; /* so grub.cfg is not up to date */
         bool by_hand;     /* grub.cfg is left to whoever called us */
 };
+
+/* R: of a step. */
+static int did(struct work *work, int r)
+{
+        work->begun = work->begun || r == EXIT_DONE;
+        return r;
+}
 
 /* Says what there is to do. True if it is to be done now. */
 static bool _printf_(2, 3) step(struct work *work, const char *fmt, ...)
@@ -96,9 +104,7 @@ static int change_slot(struct work *work, struct bootfs *fs, struct envfile *f)
         if (!step(work, work->remove ? _("remove the slot from %s") : _("reserve the slot in %s"), f->path))
                 return EXIT_DONE;
         r = bootfs_overwrite(fs, f, wanted);
-        if (r < 0)
-                return envfile_explain(f->path, r);
-        return EXIT_DONE;
+        return did(work, r < 0 ? envfile_explain(f->path, r) : EXIT_DONE);
 }
 
 static int make_block(struct work *work, struct bootfs *fs)
@@ -185,14 +191,14 @@ static int install_file(struct work *work, const char *from, const char *to, mod
         if (!step(work, _("install %s"), to))
                 return EXIT_DONE;
         r = envfile_make(to, wanted, (size_t)n, mode, for_grub);
-        return r == 0 ? EXIT_DONE : envfile_explain(to, r);
+        return did(work, r == 0 ? EXIT_DONE : envfile_explain(to, r));
 }
 
 static int remove_file(struct work *work, const char *path)
 {
         if (is_missing(path) || !step(work, _("remove %s"), path))
                 return EXIT_DONE;
-        return unlink(path) == 0 ? EXIT_DONE : fail(_("%s: cannot remove it: %m; remove it by hand"), path);
+        return did(work, unlink(path) == 0 ? EXIT_DONE : fail(_("%s: cannot remove it: %m; remove it by hand"), path));
 }
 
 /* ---- the module ---- */
@@ -291,7 +297,7 @@ static int setup_menu(struct work *work, const struct bootfs *fs)
                 return EXIT_DONE;
         /* It may take minutes, and a machine that is to sleep meanwhile must be marked. */
         release_lock();
-        r = menu_make(fs->prefix);
+        r = did(work, menu_make(fs->prefix));
         if (take_lock() != EXIT_DONE)
                 return EXIT_FAILED;
         if (r == EXIT_DONE && !is_menu_as_wanted(work, fs))
@@ -371,6 +377,8 @@ static int setup(struct work *work)
                 r = go_through(work, &fs, /* planning= */ true);
         if (r == EXIT_DONE && work->changes > 0 && !work->dry_run)
                 r = go_through(work, &fs, /* planning= */ false);
+        if (r != EXIT_DONE && work->begun)
+                say_error(_("a part of it may have been done; when that is mended, run the same again"));
         if (r == EXIT_DONE)
                 r = bootfs_detach(&fs);
         if (r != EXIT_DONE)
