@@ -82,9 +82,12 @@ static int read_resume_offset(uint64_t *offset)
 
 int target_resume_setting(dev_t *dev, uint64_t *offset)
 {
-        int r = read_resume_device(dev), of_offset = read_resume_offset(offset);
+        int r = read_resume_device(dev), of_offset = 0;
 
-        return r > 0 && of_offset < 0 ? of_offset : r;
+        *offset = 0;
+        if (r > 0)
+                of_offset = read_resume_offset(offset);
+        return of_offset < 0 ? of_offset : r;
 }
 
 int no_device_name(dev_t dev, int r)

@@ -175,7 +175,7 @@ class Scratch:
 
 def mount_points():
     """In the order in which they were mounted; the kernel writes spaces and such as octal numbers."""
-    fields = (line.split()[4] for line in Path("/proc/self/mountinfo").read_text().splitlines())
+    fields = (line.split()[4] for line in Path("/proc/thread-self/mountinfo").read_text().splitlines())
     return [re.sub(r"\\([0-7]{3})", lambda code: chr(int(code[1], 8)), field) for field in fields]
 
 

@@ -52,9 +52,10 @@ def test_resume_device_comes_before_active_swaps(machine, scratch):
 
 
 def test_active_partition(machine):
-    machine.resume_from(None)
+    machine.resume_from(None, offset=7)  # of no device
     machine.active_swaps((machine.swap.device, "partition"))
-    assert marked(machine)["image"] == f"UUID={machine.swap.uuid}"
+    told = marked(machine)
+    assert told["image"] == f"UUID={machine.swap.uuid}" and told["offset"] == 0
 
 
 def test_no_power_folder_at_all(machine):
