@@ -55,7 +55,7 @@ def test_active_partition(machine):
     machine.resume_from(None, offset=7)  # of no device
     machine.active_swaps((machine.swap.device, "partition"))
     told = marked(machine)
-    assert told["image"] == f"UUID={machine.swap.uuid}" and told["offset"] == 0
+    assert told["image"] == f"UUID={machine.swap.uuid}" and told["offset"] == "0"
 
 
 def test_no_power_folder_at_all(machine):
