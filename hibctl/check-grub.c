@@ -72,7 +72,7 @@ void check_grub(const struct checkup *c, struct finding *f)
                 _cleanup_free_ char *folder = xasprintf("%s/%s", c->boot->prefix, grub_platforms[i]);
                 char version[VERSION_MAX], *longer;
 
-                if (access(folder, F_OK) != 0)
+                if (is_missing(folder))
                         continue;
                 installed_version(folder, version);
                 longer = xasprintf("%s%s%s%s%s", list, list[0] ? ", " : "", grub_platforms[i], version[0] ? " " : "",
@@ -187,7 +187,7 @@ void check_module(const struct checkup *c, struct finding *f)
                 _cleanup_free_ char *folder = xasprintf("%s/%s", c->boot->prefix, grub_platforms[i]);
                 struct finding one = { .words = NULL };
 
-                if (access(folder, F_OK) != 0)
+                if (is_missing(folder))
                         continue;
                 any = true;
                 check_one_module(c, grub_platforms[i], &one);
@@ -286,8 +286,12 @@ void check_grub_cfg_age(const struct checkup *c, struct finding *f)
         struct age age = { .newer = NULL };
         struct stat st;
 
-        if (c->asking.result != EXIT_DONE || !path || stat(path, &st) < 0)
+        if (c->asking.result != EXIT_DONE || !path)
                 return;
+        if (stat(path, &st) < 0) {
+                cannot_read(f, path, -errno);
+                return;
+        }
         age.of = st.st_mtim;
         compare_all(&age);
         script = idle_script();

@@ -245,7 +245,7 @@ static bool is_there(const char *path)
 {
         _cleanup_free_ char *in = in_root(path);
 
-        return access(in, F_OK) == 0;
+        return !is_missing(in);
 }
 
 void check_initramfs(const struct checkup *c, struct finding *f)
