@@ -130,7 +130,8 @@ def test_what_the_menu_shows():
                  "Discard the hibernated session and boot normally",
                  "Other systems (a hibernated session may be lost)",
                  "Press ESC for the menu; its last entries resume or discard the session.",
-                 "The session was not resumed; the ordinary menu follows."):
+                 "The session was not resumed; the ordinary menu follows.",
+                 "The session was discarded; the ordinary menu follows."):
         assert text in told.script_messages()
         assert is_in(text, menu), text
 
