@@ -54,12 +54,18 @@ def _cells(kinds, writers, busy=False):
     return [lab.Cell(kind, writer, busy) for kind, writer in itertools.product(kinds, writers)]
 
 
+# Unmounting XFS writes much, so these have many states; "xfs mark-unmounted" is enough for a check.
+_LONG = {"xfs mark-plan", "xfs cancel-unmounted", "xfs setup-unmounted", "xfs shell", "xfs-noreflink mark-unmounted"}
 _ALWAYS = [writer.name for writer in OURS]
 _SOME = ["mark", "mark-unmounted", "cancel"]
 
 
 def for_check():
-    """Every writer on two filesystems, some on all, and the busy machines."""
+    """Every writer on ext4, nearly every one on XFS, some on all, and the busy machines."""
+    return (trial for trial in _of_check() if trial.name not in _LONG)
+
+
+def _of_check():
     others = [kind for kind in EVERYWHERE if kind not in ("ext4", "xfs")]
     yield from _trials(_cells(["ext4", "xfs"], _ALWAYS), 160, 32)
     yield from _trials(_cells(others, _SOME), 120, 20)
