@@ -141,7 +141,6 @@ def test_save_kernel_on_a_machine_that_sleeps(plain_disks, kernel, machine_on):
     witness.check()
 
 
-@pytest.mark.uefi_too
 @slow
 def test_save_kernel_that_the_running_one_jumps_into(plain_disks, machine_on):
     machine = machine_on(plain_disks.disk()).boot()

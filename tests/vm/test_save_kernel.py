@@ -156,7 +156,6 @@ def jump_into_save_kernel(machine, options="", just_before="true"):
     assert machine.read_file(PLAN) == machine.prepared
 
 
-@pytest.mark.uefi_too
 @slow
 def test_jump_with_a_held_boot_filesystem(disks, machine_on):
     machine = machine_on(disks.disk(BOOT_IN_ROOT, variables=OTHERS)).boot()
