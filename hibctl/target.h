@@ -39,7 +39,7 @@ enum image_state target_look_at_image(const struct mark *mark, struct image_head
  * nothing. */
 int target_compare_areas(const struct mark *a, const struct mark *b);
 
-/* The same, for whom nothing depends on it if it cannot be told. */
+/* The same; what cannot be told counts as another area. */
 bool target_same_area(const struct mark *a, const struct mark *b);
 
 /* Reads the first page of a swap area that starts at byte START. 0 or a negative errno; says nothing. */

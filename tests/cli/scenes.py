@@ -415,6 +415,10 @@ KEPT = {
     "prepare": [r"^error:24 at openat\(/sys/dev/block/"],  # a plan that was silent about a filesystem
     "sleep-pre": [r"^error:\d+ at (openat|read)\(\S+/sys/power/resume", r"^error:13 at access\(\S+/boot/"],  # called not set, gone
     "setup-remove": [r"^error:13 at access\("],  # left there without a word
+    "setup": [r"^dead:12:", r"^error:5 at access\(\S+/etc/grub.d\)"],  # "nothing was changed", when the slot was there already
+    # called good, although nobody had seen it
+    "check": [r"^dead:12:", r"^error:5 at openat\(/sys/dev/block/", r"^error:5 at (openat|read)\(\S+/(modinfo.sh|sys/power/resume\w*)\)",
+              r"^error:13 at (access|newfstatat)\(\S+/(i386-pc|grub.cfg|update-initramfs)\)"],
     "mark-efi-clears-env": [r"^dead:5:\S+ at pwrite64\("],  # the new mark could not be taken back, and nobody said so
     "env-set-xfs": [r"^error:11 at clone\("],  # "another program"
     "env-create-anew": [r"^error:5 at ioctl\(\S+/grubenv\)", r"^error:5 at fsync\("],  # the block was replaced, and nobody said so
