@@ -12,10 +12,10 @@ case " $words " in
 esac
 device=$(getarg resume=) && [ -n "$device" ] && [ -e /sys/power/resume ] || exit 0
 /usr/lib/hibctl/load "$device" "$(getarg resume_offset=)"
-case $? in
-2 | 3) # hibctl has decided; with any other status it did not get so far
+# Nobody else is to resume what hibctl has refused. Where there is no image, systemd may see that for itself: it then clears
+# its HibernateLocation.
+if [ $? -eq 3 ]; then
 	mkdir -p /run/hibctl
 	true >/run/hibctl/resume-decided
-	;;
-esac
+fi
 exit 0
