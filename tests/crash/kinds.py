@@ -30,7 +30,7 @@ MOUNT_OPTIONS = {"xfs": "nouuid"}
 
 _CHECKERS = {
     "ext": ["e2fsck", "-fn"],
-    "xfs": ["xfs_repair", "-n", "-f"],
+    "xfs": ["xfs_repair", "-n", "-P", "-o", "bhash=512", "-f"],  # small caches: twice as fast
     "btrfs": ["btrfs", "check", "--readonly"],
 }
 # The sectors of a superblock that has a checksum over all of them. If power fails between two of them, the kernel does not

@@ -67,11 +67,11 @@ def for_check():
 
 def _of_check():
     others = [kind for kind in EVERYWHERE if kind not in ("ext4", "xfs")]
-    yield from _trials(_cells(["ext4", "xfs"], _ALWAYS), 160, 32)
+    yield from _trials(_cells(["ext4", "xfs"], _ALWAYS), 160, 24)
     yield from _trials(_cells(others, _SOME), 120, 20)
     yield from _trials(_cells(["ext2", "ext3", "ext4", "ext4-4k", "ext4-journal", "ext4-writeback", "xfs"], ["mark"], busy=True),
-                       350, 60)
-    yield from _trials(_cells(["ext4", "ext4-journal", "xfs"], ["cancel", "setup-shifting"], busy=True), 280, 45)
+                       350, 40)
+    yield from _trials(_cells(["ext4", "ext4-journal", "xfs"], ["cancel", "setup-shifting"], busy=True), 280, 30)
     yield from _trials(_cells(["ext4", "xfs"], [writer.name for writer in PEERS]), 100, 25)
     yield from _trials(_cells(["ext4"], ["grub-editenv"], busy=True), 150, 0)
     yield from _trials(_cells(LOADED, [BY_GRUB]), 10, 10)
