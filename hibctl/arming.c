@@ -84,19 +84,44 @@ int arming_make_mark(const struct target_wish *wish, struct mark *mark, char tex
         return r == EXIT_DONE ? arming_complete_mark(mark, text) : r;
 }
 
-bool arming_holds_other(const struct reading *reading, const struct mark *mark)
+/* What is marked without a look at the image is on an encrypted device, as a rule. Whoever else is started here has not
+ * unlocked it. */
+static bool may_be_out_of_sight(const struct mark *other, enum image_state image)
+{
+        return other->state == MARK_ARMED && other->verify == MARK_VERIFY_HINT &&
+               (image == IMAGE_NO_DEVICE || image == IMAGE_NOT_READABLE);
+}
+
+static bool holds_other(const struct reading *reading, const struct mark *mark, bool *in_sight)
 {
         const struct mark *other = &reading->mark;
+        enum image_state image;
 
-        return reading->status == SOURCE_VALID && !other->empty && !target_same_area(other, mark) &&
-               target_look_at_image(other, NULL, NULL) == IMAGE_PRESENT;
+        if (reading->status != SOURCE_VALID || other->empty || target_same_area(other, mark))
+                return false;
+        image = target_look_at_image(other, NULL, NULL);
+        *in_sight = image == IMAGE_PRESENT;
+        return *in_sight || may_be_out_of_sight(other, image);
+}
+
+bool arming_holds_other(const struct reading *reading, const struct mark *mark)
+{
+        bool in_sight;
+
+        return holds_other(reading, mark, &in_sight);
 }
 
 /* Another system on this machine may share the block, and sleep: its mark is not ours to overwrite. */
 int arming_check_other(const struct reading *reading, const struct mark *mark)
 {
-        if (!arming_holds_other(reading, mark))
+        bool in_sight;
+
+        if (!holds_other(reading, mark, &in_sight))
                 return EXIT_DONE;
+        if (!in_sight)
+                return refuse(_("%s: another hibernated session is marked there, and whether its image is still on %s "
+                                "cannot be seen from here; resume that, or give it up with 'hibctl cancel'"),
+                              reading->place, reading->mark.image);
         return refuse(
                 _("%s: another hibernated session is marked there, and its image is on %s; resume that, or give it "
                   "up with 'hibctl cancel --discard-image'"),

@@ -12,6 +12,7 @@
 #include <sys/ioctl.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <sys/sysmacros.h>
 #include <time.h>
 
@@ -166,11 +167,13 @@ static int mount_privately(struct bootfs *fs, const char *device, const char *ta
         return EXIT_DONE;
 }
 
-static int mount_entry(struct bootfs *fs, struct libmnt_fs *entry, bool for_writing)
+static int mount_entry(struct bootfs *fs, struct libmnt_fs *entry, enum bootfs_mount how)
 {
         const char *spec = mnt_fs_get_source(entry);
         _cleanup_free_ char *device = NULL;
         _cleanup_free_ char *target = in_root(mnt_fs_get_target(entry));
+        const struct fs_rules *rules_of_it;
+        bool for_writing = how != BOOTFS_READ;
         struct safety safety;
         int r;
 
@@ -185,6 +188,9 @@ static int mount_entry(struct bootfs *fs, struct libmnt_fs *entry, bool for_writ
                           "correct fstab"),
                         spec ? spec : "?");
         device_safety(device, &safety);
+        rules_of_it = find_rules(safety.tags.type);
+        if (how == BOOTFS_WRITE_OR_READ && rules_of_it && rules_of_it->why_not)
+                for_writing = false;
         r = check_mountable(device, &safety, for_writing);
         return r == EXIT_DONE ? mount_privately(fs, device, target, safety.tags.type, for_writing) : r;
 }
@@ -242,7 +248,7 @@ int bootfs_describe(struct bootfs *fs, const char *path)
         return describe(fs, path);
 }
 
-int bootfs_attach(struct bootfs *fs, bool for_writing)
+int bootfs_attach(struct bootfs *fs, enum bootfs_mount how)
 {
         _cleanup_free_ char *fstab_path = in_root("/etc/fstab");
         _cleanup_(cleanup_table) struct libmnt_table *fstab = mnt_new_table_from_file(fstab_path);
@@ -254,7 +260,7 @@ int bootfs_attach(struct bootfs *fs, bool for_writing)
                 return fail(_("/proc/self/mountinfo: cannot read which filesystems are mounted; mount /proc"));
         struct libmnt_fs *entry = unmounted_entry(fstab, mounted);
         if (entry) {
-                r = mount_entry(fs, entry, for_writing);
+                r = mount_entry(fs, entry, how);
                 if (r != EXIT_DONE)
                         return r;
         }
@@ -373,6 +379,13 @@ const char *bootfs_why_not_writable(const struct bootfs *fs)
         if (fs->layers & LAYER_NETWORK)
                 return _("GRUB cannot write to a network device");
         return NULL;
+}
+
+bool bootfs_is_read_only(const struct bootfs *fs)
+{
+        struct statvfs st;
+
+        return !fs->mounted_here && statvfs(fs->prefix, &st) == 0 && (st.f_flag & ST_RDONLY) != 0;
 }
 
 /* ---- proving ---- */

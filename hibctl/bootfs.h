@@ -33,10 +33,15 @@ struct bootfs {
         size_t size;
 };
 
-/* Finds the boot filesystem; if fstab knows it and it is not mounted, mounts it in a mount namespace of our own:
- * read-write for FOR_WRITING, else read-only and without replaying anything. Says what is wrong and returns an exit
- * status. To be detached in any case. */
-int bootfs_attach(struct bootfs *fs, bool for_writing);
+enum bootfs_mount {
+        BOOTFS_READ, /* read-only and without replaying anything */
+        BOOTFS_WRITE,
+        BOOTFS_WRITE_OR_READ, /* where GRUB could not overwrite a file, as BOOTFS_READ instead of an error */
+};
+
+/* Finds the boot filesystem; if fstab knows it and it is not mounted, mounts it in a mount namespace of our own. Says
+ * what is wrong and returns an exit status. To be detached in any case. */
+int bootfs_attach(struct bootfs *fs, enum bootfs_mount how);
 
 /* In a save kernel, where no fstab says anything: mounts the boot filesystem that the plan names, if the sleeping
  * system does not hold it and it is clean. Otherwise as bootfs_attach. */
@@ -48,6 +53,9 @@ int bootfs_describe(struct bootfs *fs, const char *path);
 
 /* Why GRUB could not write to a file there, as a sentence, or NULL if it can. */
 const char *bootfs_why_not_writable(const struct bootfs *fs);
+
+/* Whether somebody else has mounted it so that we cannot write there. */
+bool bootfs_is_read_only(const struct bootfs *fs);
 
 /* Proves that GRUB reads the block as F holds it: freezes and thaws where metadata could be in a journal only, asks
  * where the file is, and compares those bytes of the device. 0 or a negative errno; -ESTALE if the device has others.

@@ -28,7 +28,7 @@ static char *env_why_not(const struct reading *r)
                 return xasprintf(_("GRUB could not consume a mark there: %s"), r->why_not_writable);
         if (r->slot != SLOT_FOUND)
                 return xstrdup(_("there is no usable slot for a mark; run 'hibctl setup' to reserve it"));
-        return NULL;
+        return r->why_not_now ? xstrdup(r->why_not_now) : NULL;
 }
 
 static char *bits_why_not(const struct reading *r, const struct mark *mark, const struct grub_request *asked)
@@ -45,7 +45,7 @@ static char *bits_why_not(const struct reading *r, const struct mark *mark, cons
                 return xstrdup(_("the device is gone"));
         if (!r->writable)
                 return xstrdup(r->why_not_writable);
-        return r->busy ? xstrdup(_("the swap area is in use, so nothing can be written there")) : NULL;
+        return r->why_not_now ? xstrdup(r->why_not_now) : NULL;
 }
 
 /* BITS: the boot bits, which GRUB looks at first. */
@@ -55,7 +55,7 @@ static char *efi_no(const struct reading *r, const struct reading *bits, const s
 
         if (!why && arming_holds_other(r, mark))
                 why = xstrdup(_("another hibernated session is marked there"));
-        if (!why && bits->busy && arming_comes_first(bits, mark))
+        if (!why && bits->why_not_now && arming_comes_first(bits, mark))
                 why = xstrdup(_("an older mark in the boot bits would come first, and cannot be cleared while the swap "
                                 "area is in use"));
         return why;

@@ -36,6 +36,16 @@ static bool is_marked(const struct situation *s, size_t at)
         return r->slot == SLOT_FOUND && (r->status != SOURCE_VALID || r->mark.state != MARK_NONE);
 }
 
+/* So is what the module takes for damaged, but GRUB's plain script might resume by; that it cannot be overwritten, and
+ * what to do, write says. */
+static bool is_to_be_cancelled(const struct situation *s, size_t at)
+{
+        const struct reading *r = &s->readings[at];
+        bool is_out_of_reach = r->slot == SLOT_DUPLICATE || r->slot == SLOT_STRADDLES || r->slot == SLOT_BROKEN;
+
+        return is_marked(s, at) || (at == AT_ENV && r->status == SOURCE_DAMAGED && is_out_of_reach);
+}
+
 static bool is_any_marked(const struct situation *s)
 {
         for (size_t i = 0; i < N_STORES; i++)
@@ -55,7 +65,7 @@ static bool is_harmless(const struct situation *s, size_t at)
                          r->place);
                 return true;
         }
-        if (!r->busy || r->status != SOURCE_VALID || r->mark.state != MARK_TAKEN || s->seen[at] != IMAGE_GONE)
+        if (!r->why_not_now || r->status != SOURCE_VALID || r->mark.state != MARK_TAKEN || s->seen[at] != IMAGE_GONE)
                 return false;
         say_step(_("%s: the mark there was used and does nothing; it can be cleared when the swap area is not in use"),
                  r->place);
@@ -201,7 +211,7 @@ static int cancel_mark(const struct situation *s, struct outcome *outcome)
                 if (image != EXIT_DONE && image != EXIT_NOTHING)
                         return image;
         }
-        r = clear(s, is_marked);
+        r = clear(s, is_to_be_cancelled);
         r = check_all_seen(s, r);
         variables = cancel_systemd(s, image == EXIT_DONE);
         outcome->done = r == EXIT_DONE;

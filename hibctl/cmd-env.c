@@ -51,7 +51,7 @@ static int open_block(struct work *w, const char *file, bool for_writing)
 
         w->path = file;
         if (!named) {
-                r = bootfs_attach(&w->fs, for_writing);
+                r = bootfs_attach(&w->fs, for_writing ? BOOTFS_WRITE : BOOTFS_READ);
                 if (r != EXIT_DONE)
                         return r;
                 w->path = w->fs.env_path;

@@ -74,6 +74,8 @@ static int explain_store(const struct store *store, const struct reading *readin
         if (store == &store_env && reading->slot != SLOT_FOUND)
                 return no_store(_("%s: there is no usable slot for a mark; run 'hibctl setup' to reserve it"),
                                 reading->place);
+        if (reading->why_not_now)
+                return refuse(_("%s: no mark can be written there: %s"), reading->place, reading->why_not_now);
         if (store == &store_efi)
                 say(_("the mark would go to the %s: GRUB can read and delete it"), reading->place);
         else
@@ -170,6 +172,21 @@ static int take_back(const struct store *store, const struct whereabouts *where,
         return result;
 }
 
+/* Whether the environment block is opened for writing: where a mark may go, or nobody knows yet. */
+static bool writes_env(const struct request *request)
+{
+        return !request->dry_run && (!request->store || request->store == &store_env);
+}
+
+/* The mark goes elsewhere, but there is an older one in the block to be cleared. */
+static int open_env_again(void)
+{
+        struct whereabouts where = { .plan = NULL };
+
+        store_env.close();
+        return store_env.open(&where, /* for_writing= */ true);
+}
+
 /* Writes the mark to a store, and sees to it that GRUB finds no older one first. */
 static int put_foremost(const struct request *request, const struct store *store, const struct whereabouts *where,
                         const struct mark *mark, const char text[MARK_WIDTH], bool env_is_open)
@@ -178,6 +195,8 @@ static int put_foremost(const struct request *request, const struct store *store
         char before[MARK_WIDTH];
         int r = arming_look_for_older(store, mark, env_is_open, &older);
 
+        if (r == EXIT_DONE && older.env && !request->dry_run && !writes_env(request))
+                r = open_env_again();
         if (r == EXIT_DONE)
                 r = put_in(request, store, where, mark, text, before);
         if (r != EXIT_DONE || request->dry_run)
@@ -284,12 +303,11 @@ static int mark_here(const struct request *request, struct outcome *outcome)
 
 static int arm_here(const struct request *request, struct outcome *outcome)
 {
-        struct whereabouts where = { 0 };
-        bool for_writing = !request->dry_run && (!request->store || request->store == &store_env);
+        struct whereabouts where = { .or_read = !request->store };
         int r, closed;
 
         hibernation_warn();
-        r = store_env.open(&where, for_writing);
+        r = store_env.open(&where, writes_env(request));
         if (r == EXIT_DONE)
                 r = mark_here(request, outcome);
         closed = store_env.close();
@@ -488,7 +506,7 @@ static int run(int argc, char *argv[])
 const struct command command_mark = {
         .name = "mark",
         .arguments =
-                "[--dry-run] [--plan=FILE | --image=DEVICE [--offset=PAGES]] [--kernel=FILE] [--initrd=FILE|none]\n"
+                "[--dry-run] [--plan=FILE | [--image=DEVICE [--offset=PAGES]] [--kernel=FILE] [--initrd=FILE|none]]\n"
                 "       [--store=STORE] [--boot-next]",
         .summary = N_("arm: the next power-on resumes from the image, once"),
         .options = N_("      --image=DEVICE  device, tag (UUID=...) or swap file that holds the image;\n"

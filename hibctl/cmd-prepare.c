@@ -341,6 +341,18 @@ static int clear_older(const struct request *request, const struct reading *read
         return store_env.write(empty);
 }
 
+static bool is_root(const char *mount_point)
+{
+        return strcmp(mount_point, globals.root[0] ? globals.root : "/") == 0;
+}
+
+/* Whether the save kernel is to mark in the environment block. */
+static bool is_for_release(const struct request *request, const struct plan *plan, const struct boot *boot)
+{
+        return plan->boot_state == PLAN_BOOT_RELEASED ||
+               (plan->boot_state == PLAN_BOOT_HELD && request->unmount && !is_root(boot->mount.mount_point));
+}
+
 /* With store_env open. */
 static int look_around(const struct request *request, struct plan *plan, struct boot *boot)
 {
@@ -357,7 +369,7 @@ static int look_around(const struct request *request, struct plan *plan, struct 
                 r = arming_check_grub(fs->prefix, &asked);
         if (r == EXIT_DONE)
                 r = describe_boot(request, fs, plan, boot);
-        if (r == EXIT_DONE && plan->boot_state != PLAN_BOOT_UNFIT && !request->dry_run)
+        if (r == EXIT_DONE && is_for_release(request, plan, boot) && !request->dry_run)
                 r = store_env.reserve();
         if (r == EXIT_DONE && plan->boot_state == PLAN_BOOT_HELD)
                 r = clear_older(request, &reading, plan);
@@ -379,11 +391,6 @@ static int make_plan(const struct request *request, struct plan *plan, struct bo
                 r = request->lasting ? look_at_what_lasts(request, plan, boot) : look_around(request, plan, boot);
         closed = store_env.close();
         return r == EXIT_DONE ? closed : r;
-}
-
-static bool is_root(const char *mount_point)
-{
-        return strcmp(mount_point, globals.root[0] ? globals.root : "/") == 0;
 }
 
 /* What is on the boot filesystem is out of reach once that is unmounted. */
@@ -472,6 +479,13 @@ static void report(const struct request *request, const struct plan *plan)
         print_json(o);
 }
 
+static int forget_plans(const struct request *request)
+{
+        int r = plan_forget(request->plan);
+
+        return r == EXIT_DONE && request->initramfs ? initramfs_forget_plan(request->initramfs) : r;
+}
+
 static int prepare(const struct request *request)
 {
         _cleanup_boot_ struct boot boot = { 0 };
@@ -479,7 +493,7 @@ static int prepare(const struct request *request)
         int r;
 
         /* If no new one comes of this, an old one must not be taken for it: it may call released what is mounted. */
-        r = request->dry_run || request->lasting ? EXIT_DONE : plan_forget(request->plan);
+        r = request->dry_run || request->lasting ? EXIT_DONE : forget_plans(request);
         if (r != EXIT_DONE)
                 return r;
         r = make_plan(request, &plan, &boot);

@@ -18,6 +18,7 @@
 #include "json.h"
 #include "plan.h"
 #include "store.h"
+#include "systemd.h"
 #include "target.h"
 #include "waiting.h"
 
@@ -62,63 +63,76 @@ static int parse_offset(const char *text, uint64_t *offset)
 
         errno = 0;
         *offset = strtoull(text, &end, 10);
-        if (text[0] < '0' || text[0] > '9' || *end || errno != 0 || *offset >= UINT64_C(1) << 44)
+        if (text[0] < '0' || text[0] > '9' || *end || errno != 0 || *offset >= MARK_OFFSET_LIMIT)
                 return usage_error(_("offset %s: not a number of pages"), text);
         return EXIT_DONE;
 }
 
-/* What the kernel was started with. The last of several counts, as for the kernel. */
-static int read_command_line(struct place *p, bool *noresume)
-{
-        _cleanup_free_ char *path = in_root("/proc/cmdline"), *text = NULL, *offset = NULL;
-        char *save = NULL;
-        int r = EXIT_DONE;
+/* What the kernel was started with: words of the text that they were read from, or NULL. */
+struct words {
+        const char *device, *offset;
+        bool noresume;
+};
 
-        if (read_whole_file(path, 65536, &text) < 0)
+/* The last of several counts, as for the kernel. TEXT gets the whole line; the caller frees. */
+static int read_command_line(char **text, struct words *words)
+{
+        _cleanup_free_ char *path = in_root("/proc/cmdline");
+        char *save = NULL;
+
+        if (read_whole_file(path, 65536, text) < 0)
                 return fail(_("%s: cannot read the kernel's command line; mount /proc"), path);
-        for (char *word = strtok_r(text, " \t\n", &save); word; word = strtok_r(NULL, " \t\n", &save)) {
+        for (char *word = strtok_r(*text, " \t\n", &save); word; word = strtok_r(NULL, " \t\n", &save)) {
                 if (strcmp(word, "noresume") == 0)
-                        *noresume = true;
-                if (strncmp(word, "resume=", 7) == 0) {
-                        free(p->tag);
-                        p->tag = xstrdup(word + 7);
-                }
-                if (strncmp(word, "resume_offset=", 14) == 0) {
-                        free(offset);
-                        offset = xstrdup(word + 14);
-                }
+                        words->noresume = true;
+                if (strncmp(word, "resume=", 7) == 0)
+                        words->device = word + 7;
+                if (strncmp(word, "resume_offset=", 14) == 0)
+                        words->offset = word + 14;
         }
-        if (offset)
-                r = parse_offset(offset, &p->offset);
+        return EXIT_DONE;
+}
+
+static int take_plan(const char *file, struct place *p)
+{
+        int r = plan_read(file, &p->plan);
+
+        p->has_plan = true;
+        p->tag = xstrdup(p->plan.mark.image);
+        p->offset = p->plan.mark.offset;
         return r;
+}
+
+static int take_words(const char *device, const char *offset, struct place *p)
+{
+        p->tag = xstrdup(device ? device : "");
+        return offset ? parse_offset(offset, &p->offset) : EXIT_DONE;
 }
 
 static int find_place(const struct request *request, struct place *p)
 {
-        bool noresume = false;
-        int r = EXIT_DONE;
+        _cleanup_free_ char *text = NULL;
+        struct words words = { .device = NULL };
+        int r = read_command_line(&text, &words);
 
-        if (request->plan) {
-                p->has_plan = true;
-                r = plan_read(request->plan, &p->plan);
-                p->tag = xstrdup(p->plan.mark.image);
-                p->offset = p->plan.mark.offset;
-        } else if (request->device) {
-                p->tag = xstrdup(request->device);
-                r = request->offset ? parse_offset(request->offset, &p->offset) : EXIT_DONE;
-        } else
-                r = read_command_line(p, &noresume);
         if (r != EXIT_DONE)
                 return r;
-        if (noresume) {
+        /* Who chose that in the boot menu has given the session up, whatever else names it. */
+        if (words.noresume) {
                 say(_("the kernel was started with noresume; not resuming"));
                 return EXIT_NOTHING;
         }
-        if (!p->tag || !*p->tag) {
+        if (request->plan)
+                r = take_plan(request->plan, p);
+        else if (request->device)
+                r = take_words(request->device, request->offset, p);
+        else
+                r = take_words(words.device, words.offset, p);
+        if (r == EXIT_DONE && !*p->tag) {
                 say(_("no resume device is named: neither resume= on the kernel's command line nor --device"));
                 return EXIT_NOTHING;
         }
-        return EXIT_DONE;
+        return r;
 }
 
 /* ---- the image ---- */
@@ -180,6 +194,16 @@ static int take(const struct store *store, const struct mark *image)
         return r;
 }
 
+/* As systemd's own tool does before it resumes, which comes too late now; and as that, goes on if it cannot: GRUB's
+ * note of the try keeps it from a second one. */
+static void forget_location(const struct mark *image)
+{
+        struct systemd_claim claim;
+
+        if (systemd_read(&claim) == SOURCE_VALID && target_same_area(&claim.mark, image))
+                systemd_delete();
+}
+
 /* GRUB has taken it as a rule; who comes here by another way must not leave it armed, or a resume that fails would be
  * tried for ever. The boot filesystem is touched only if the plan says that nobody has it. */
 static int take_marks(const struct place *p)
@@ -202,6 +226,8 @@ static int take_marks(const struct place *p)
                 r = take(&store_efi, &image);
                 store_efi.close();
         }
+        if (r == EXIT_DONE)
+                forget_location(&image);
         if (r != EXIT_DONE || !p->has_plan || p->plan.boot_state != PLAN_BOOT_RELEASED)
                 return r;
         r = store_env.open(&where, /* for_writing= */ true);

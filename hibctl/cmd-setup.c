@@ -371,7 +371,7 @@ static void say_what_is_left(const struct work *work, const char *prefix)
 static int setup(struct work *work)
 {
         _cleanup_bootfs_ struct bootfs fs = BOOTFS_INIT;
-        int r = bootfs_attach(&fs, /* for_writing= */ !work->dry_run);
+        int r = bootfs_attach(&fs, work->dry_run ? BOOTFS_READ : BOOTFS_WRITE);
 
         if (r == EXIT_DONE)
                 r = go_through(work, &fs, /* planning= */ true);

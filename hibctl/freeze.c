@@ -6,11 +6,13 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/fs.h>
+#include <linux/magic.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdint.h>
 #include <sys/ioctl.h>
 #include <sys/pidfd.h>
+#include <sys/vfs.h>
 #include <sys/wait.h>
 #include <sys/xattr.h>
 #include <unistd.h>
@@ -148,12 +150,22 @@ static int stop_guard(struct freeze *f, bool thawed)
         return WIFEXITED(status) && WEXITSTATUS(status) == GUARD_IDLE ? 0 : -ETIMEDOUT;
 }
 
+/* They write everything to its place when they are synced, so there is no need to hold up whoever works there. */
+static bool needs_no_freeze(int fd)
+{
+        struct statfs fs;
+
+        return fstatfs(fd, &fs) == 0 && (fs.f_type == BTRFS_SUPER_MAGIC || fs.f_type == F2FS_SUPER_MAGIC);
+}
+
 int freeze_begin(struct freeze *f, int fd)
 {
         int r;
 
         *f = (struct freeze)FREEZE_INIT;
         f->fd = fd;
+        if (needs_no_freeze(fd))
+                return -EOPNOTSUPP;
         r = start_guard(f);
         if (r < 0)
                 return r;

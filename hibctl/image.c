@@ -152,8 +152,8 @@ static int only_active_swap(char **path, bool *is_file)
 static int not_unique(const char *tag)
 {
         return refuse(
-                _("%s: more than one device carries it, so the boot loader could not tell which; give the copy a new "
-                  "UUID (swaplabel -U, tune2fs -U)"),
+                _("%s: more than one device carries it, so the boot loader could not tell which; give a copy a new "
+                  "UUID (swaplabel -U, tune2fs -U); if they are the parts of one mirror, take another swap area"),
                 tag);
 }
 
@@ -169,11 +169,14 @@ static int wished_area(const struct target_wish *wish, struct area *area)
         if (S_ISREG(st.st_mode)) {
                 _cleanup_free_ char *file = area->device;
                 area->device = NULL;
+                if (wish->offset)
+                        return usage_error(_("--offset=%s: where a swap file starts is found out; leave it out"),
+                                           wish->offset);
                 return file_area(file, area);
         }
         if (!S_ISBLK(st.st_mode))
                 return refuse(_("%s: not a block device or a swap file; name the swap area"), area->device);
-        if (wish->offset && !parse_u64(wish->offset, &area->offset))
+        if (wish->offset && (!parse_u64(wish->offset, &area->offset) || area->offset >= MARK_OFFSET_LIMIT))
                 return usage_error(_("--offset=%s: not a number of pages"), wish->offset);
         return EXIT_DONE;
 }

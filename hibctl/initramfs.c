@@ -88,8 +88,7 @@ static bool is_our_archive(const char *at, size_t len)
         return memcmp(same, at, len) == 0;
 }
 
-/* SIZE without the archive that an earlier run put at the end. */
-static size_t without_plan(const char *data, size_t size)
+size_t initramfs_without_plan(const char *data, size_t size)
 {
         for (size_t len = archive_len(0); len <= size && len <= archive_len(PLAN_SIZE_MAX); len += ARCHIVE_ALIGN)
                 if (is_our_archive(data + size - len, len))
@@ -99,7 +98,7 @@ static size_t without_plan(const char *data, size_t size)
 
 char *initramfs_with_plan(const char *data, size_t size, const char *text, size_t *new_size)
 {
-        size_t keep = without_plan(data, size), at = padded(keep, ALIGN);
+        size_t keep = initramfs_without_plan(data, size), at = padded(keep, ALIGN);
         char *out;
 
         *new_size = at + archive_len(strlen(text));
@@ -110,22 +109,49 @@ char *initramfs_with_plan(const char *data, size_t size, const char *text, size_
         return out;
 }
 
-int initramfs_put_plan(const char *file, const char *text)
+static int read_initramfs(const char *file, char **data, size_t *size)
 {
-        _cleanup_free_ char *data = NULL, *wanted = NULL;
         struct stat st;
-        size_t size;
         ssize_t n;
-        int r;
 
         if (stat(file, &st) < 0)
                 return refuse(_("%s: cannot look at the save kernel's initramfs: %m; make it first"), file);
         if (!S_ISREG(st.st_mode) || st.st_size == 0 || (uint64_t)st.st_size > INITRAMFS_MAX)
                 return refuse(_("%s: not a file that could be an initramfs; name another"), file);
-        n = read_whole_file(file, (size_t)st.st_size, &data);
+        n = read_whole_file(file, (size_t)st.st_size, data);
         if (n < 0)
                 return fail(_("%s: cannot read the save kernel's initramfs: %s"), file, strerror((int)-n));
-        wanted = initramfs_with_plan(data, (size_t)n, text, &size);
-        r = envfile_replace(file, wanted, size);
+        *size = (size_t)n;
+        return EXIT_DONE;
+}
+
+static int write_initramfs(const char *file, const char *data, size_t size)
+{
+        int r = envfile_replace(file, data, size);
+
         return r == 0 ? EXIT_DONE : fail(_("%s: cannot write the save kernel's initramfs: %s"), file, strerror(-r));
+}
+
+int initramfs_forget_plan(const char *file)
+{
+        _cleanup_free_ char *data = NULL;
+        size_t size, keep;
+        int r = read_initramfs(file, &data, &size);
+
+        if (r != EXIT_DONE)
+                return r;
+        keep = initramfs_without_plan(data, size);
+        return keep == size ? EXIT_DONE : write_initramfs(file, data, keep);
+}
+
+int initramfs_put_plan(const char *file, const char *text)
+{
+        _cleanup_free_ char *data = NULL, *wanted = NULL;
+        size_t size;
+        int r = read_initramfs(file, &data, &size);
+
+        if (r != EXIT_DONE)
+                return r;
+        wanted = initramfs_with_plan(data, size, text, &size);
+        return write_initramfs(file, wanted, size);
 }

@@ -13,7 +13,13 @@
  * was put there before. The caller frees; *NEW_SIZE is its size. */
 char *initramfs_with_plan(const char *data, size_t size, const char *text, size_t *new_size);
 
-/* Does that to FILE, which gets the new content whole or stays as it was. Says what is wrong and returns an exit
+/* How many of the SIZE bytes are left without that plan. */
+size_t initramfs_without_plan(const char *data, size_t size);
+
+/* Takes a plan that was put there out of FILE. As below. */
+int initramfs_forget_plan(const char *file);
+
+/* Puts a plan into FILE, which gets the new content whole or stays as it was. Says what is wrong and returns an exit
  * status. */
 int initramfs_put_plan(const char *file, const char *text);
 

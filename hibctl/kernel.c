@@ -152,8 +152,8 @@ static int set_filesystem(const char *device, const char *type, const char *kern
                               kernel, device);
         if (device_count_uuid(tags.uuid, types) > 1)
                 return refuse(
-                        _("UUID=%s: more than one filesystem carries it, so GRUB could not tell where %s is; give the "
-                          "copy a new UUID"),
+                        _("UUID=%s: more than one device carries it, so GRUB could not tell where %s is; give a copy "
+                          "a new UUID; if they are the parts of one mirror or btrfs, have /boot on one device"),
                         tags.uuid, kernel);
         strcpy(mark->fs_uuid, tags.uuid);
         return EXIT_DONE;

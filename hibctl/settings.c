@@ -117,9 +117,11 @@ static char *strip(char *s)
 /* What is shown to people must not move their cursor. */
 static bool is_plain(const char *s)
 {
-        for (; *s; s++)
-                if ((*s < ' ' && *s != '\t' && *s != '\r') || *s == 0x7f)
+        for (; *s; s++) {
+                unsigned char c = (unsigned char)*s;
+                if ((c < ' ' && c != '\t' && c != '\r') || c == 0x7f)
                         return false;
+        }
         return true;
 }
 

@@ -183,7 +183,7 @@ static void look_at_firmware(struct situation *s)
 
 int situation_open(struct situation *s, bool for_writing)
 {
-        struct whereabouts where = { 0 };
+        struct whereabouts where = { .or_read = true };
         int r, opened;
 
         *s = (struct situation){ 0 };

@@ -144,7 +144,8 @@ static int bits_read(struct reading *out)
         out->place = xasprintf(_("%s, boot bits at byte %" PRIu64), bits.device, bits.start);
         const char *why = why_not_writable();
         out->writable = !why;
-        out->busy = device_is_in_use(bits.device);
+        if (device_is_in_use(bits.device))
+                out->why_not_now = _("the swap area is in use, so nothing can be written there");
         out->why_not_writable = why ? xstrdup(why) : NULL;
         out->foreign = bits.error == 0 && !bits.is_swap;
         if (bits.error < 0) {

@@ -70,6 +70,9 @@ static int env_read(struct reading *out)
         out->prefix = xstrdup(env.fs.prefix);
         out->writable = !why;
         out->why_not_writable = why ? xstrdup(why) : NULL;
+        if (bootfs_is_read_only(&env.fs))
+                out->why_not_now = _("the boot filesystem is mounted read-only; remount it read-write (mount -o "
+                                     "remount,rw)");
         if (envfile_is_missing(env.fs.env_path)) {
                 out->status = SOURCE_ABSENT;
                 return EXIT_DONE;
@@ -182,13 +185,13 @@ static int env_reserve(void)
 
 static int env_open(const struct whereabouts *where, bool for_writing)
 {
+        enum bootfs_mount how = !for_writing ? BOOTFS_READ : where->or_read ? BOOTFS_WRITE_OR_READ : BOOTFS_WRITE;
         int r;
 
         env.holds_signals = for_writing;
         if (for_writing)
                 hold_signals();
-        r = where->plan ? bootfs_attach_planned(&env.fs, where->plan, for_writing)
-                        : bootfs_attach(&env.fs, for_writing);
+        r = where->plan ? bootfs_attach_planned(&env.fs, where->plan, for_writing) : bootfs_attach(&env.fs, how);
         env.attached = r == EXIT_DONE;
         return r;
 }

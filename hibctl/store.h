@@ -15,14 +15,14 @@
 /* What a store holds, as the boot loader will read it. */
 struct reading {
         enum source_status status;
-        struct mark mark;       /* valid with SOURCE_VALID */
-        enum slot_status slot;  /* SLOT_FOUND: a mark can be written */
-        bool writable;          /* the boot loader can consume the mark */
-        bool busy;              /* bootbits: the swap area is in use, so nothing can be written now */
-        bool foreign;           /* bootbits: this is no swap area, or none any more: nothing is written there */
-        char *place;            /* for people: the file, device or variable; owned, may be NULL */
-        char *prefix;           /* env: GRUB's folder; owned, may be NULL */
-        char *why_not_writable; /* owned; NULL if writable */
+        struct mark mark;        /* valid with SOURCE_VALID */
+        enum slot_status slot;   /* SLOT_FOUND: a mark can be written */
+        bool writable;           /* the boot loader can consume the mark */
+        const char *why_not_now; /* nothing can be written there as things are: a part of a sentence, or NULL */
+        bool foreign;            /* bootbits: this is no swap area, or none any more: nothing is written there */
+        char *place;             /* for people: the file, device or variable; owned, may be NULL */
+        char *prefix;            /* env: GRUB's folder; owned, may be NULL */
+        char *why_not_writable;  /* owned; NULL if writable */
 };
 
 void reading_free(struct reading *r);
@@ -32,6 +32,7 @@ void reading_free(struct reading *r);
 struct whereabouts {
         const struct plan *plan; /* env: in a save kernel, the only thing that is believed; else NULL */
         const struct mark *area; /* bootbits: image, offset and page size of the swap area; NULL if none is known */
+        bool or_read; /* env: if GRUB could not write there, that it is opened for reading will do for FOR_WRITING */
 };
 
 /* Each function says what is wrong and returns an exit status. */

@@ -4,12 +4,12 @@
 #include "location.h"
 
 #include "bytes.h"
+#include "mark.h"
 
 /* For xgettext; the caller translates. */
 #define N_(text) text
 
-#define OFFSET_LIMIT ((uint64_t)1 << 44) /* as in a mark */
-#define TEXT_MAX LOCATION_RELEASE_MAX    /* the longest string that means anything, keys included */
+#define TEXT_MAX LOCATION_RELEASE_MAX /* the longest string that means anything, keys included */
 
 /* The text of the variable, as 16-bit units. */
 struct reader {
@@ -345,7 +345,7 @@ static bool take_offset(struct reader *r, struct location *out)
         } else
                 for (; is_digit(peek(r)); r->pos++) {
                         n = n * 10 + (uint64_t)(peek(r) - '0');
-                        if (n >= OFFSET_LIMIT)
+                        if (n >= MARK_OFFSET_LIMIT)
                                 return fail(r, LOCATION_E_OFFSET);
                 }
         /* A fraction or an exponent. */

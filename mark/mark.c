@@ -8,7 +8,6 @@
 #define STATE_END (MARK_STATE_AT + MARK_STATE_LEN)
 #define FIELDS_AT (STATE_END + 1)
 #define CRC_AT (MARK_WIDTH - MARK_CRC_LEN)
-#define OFFSET_LIMIT ((uint64_t)1 << 44) /* with 64 KiB pages still below 2^60 bytes */
 
 static const char states[][MARK_STATE_LEN + 1] = {
         [MARK_NONE] = "none ",
@@ -121,7 +120,7 @@ static bool take_number(struct span s, uint64_t limit, uint64_t *value)
 
 static bool take_offset(struct span s, struct mark *m)
 {
-        return take_number(s, OFFSET_LIMIT, &m->offset);
+        return take_number(s, MARK_OFFSET_LIMIT, &m->offset);
 }
 
 static bool take_page_size(struct span s, struct mark *m)

@@ -52,6 +52,8 @@
 #define MARK_RELEASE_MAX 64 /* __NEW_UTS_LEN in linux/utsname.h */
 #define MARK_TIME_LEN 25
 
+#define MARK_OFFSET_LIMIT ((uint64_t)1 << 44) /* pages; with 64 KiB pages still below 2^60 bytes */
+
 enum mark_state {
         MARK_NONE,  /* the slot is reserved, nothing is marked */
         MARK_ARMED, /* the next power-on is to resume */
@@ -70,7 +72,7 @@ struct mark {
         bool empty;
         char id[MARK_ID_LEN + 1];
         char image[MARK_IMAGE_MAX + 1];
-        uint64_t offset; /* pages; below 2^44 */
+        uint64_t offset; /* pages; below MARK_OFFSET_LIMIT */
         uint32_t page_size;
         char fs_uuid[MARK_UUID_MAX + 1];
         char kernel[MARK_PATH_MAX + 1];

@@ -397,6 +397,7 @@ class Machine:
         self.initrd = self.root / f"boot/initrd.img-{RELEASE}"
         self.kernel.write_bytes(kernel_file())
         self.initrd.write_bytes(b"ramdisk")
+        self.write("proc/cmdline", "root=/dev/x ro quiet\n")
         self.write("proc/swaps", "Filename\t\t\t\tType\t\tSize\t\tUsed\t\tPriority\n")
         if layout != "root":
             self.write("etc/fstab", f"UUID={self.fs.uuid} /boot {self.fs.type} defaults 0 2\n")
@@ -430,6 +431,7 @@ class Machine:
 
     def active_swaps(self, *areas):
         rows = [f"{name}\t\t\t\t{kind}\t\t1020\t\t0\t\t-2\n" for name, kind in areas]
+        self.write("proc/cmdline", "root=/dev/x ro quiet\n")
         self.write("proc/swaps", "Filename\t\t\t\tType\t\tSize\t\tUsed\t\tPriority\n" + "".join(rows))
 
     # the tool

@@ -669,6 +669,27 @@ def test_an_older_mark_in_the_block_goes(uefi, mark, state):
     assert uefi.status()["source"] == "efi"
 
 
+def test_an_older_mark_in_the_block_goes_that_is_not_mounted(make):
+    """Until it is found, nothing is to be written there."""
+    uefi = Firmware(make(layout="fstab"))
+    uefi.machine("setup").done()
+    uefi("mark", "--store=env").done()
+    said = uefi("--json", "mark", "--store=efi").done().json()
+    assert_armed(uefi, said)
+    assert envblock.slot(uefi.machine.grub_reads()) == envblock.EMPTY and not uefi.machine.fs.is_in_use()
+
+
+def test_a_boot_filesystem_that_grub_cannot_write_and_nobody_has_mounted(make):
+    """The variable takes the mark all the same, and is cleared."""
+    uefi = Firmware(make("btrfs", layout="fstab"))
+    assert uefi("--json", "mark").done().json()["store"] == "efi"
+    uefi("settle").done()
+    assert MARK not in uefi.names()
+    uefi("mark").done()
+    uefi("cancel").done()
+    assert MARK not in uefi.names() and not uefi.machine.fs.is_in_use()
+
+
 def test_an_older_mark_in_the_boot_bits_goes(uefi, mark):
     machine = uefi.machine
     uefi("mark", "--store=bootbits").done()
@@ -921,6 +942,20 @@ def test_cancel_of_the_location(systemd):
     systemd("cancel", "--hibernate-location").nothing()
 
 
+def test_the_load_kernel_forgets_the_location(systemd, scratch):
+    """As systemd's own tool does before it resumes; and as that, it goes on if it cannot."""
+    other, swap = rig.Swap(scratch, "other"), systemd.machine.swap
+    other.put_image()
+    systemd("resume", f"--device={other.device}", "--timeout=1").says_no(1, "still there")
+    assert systemd.get(LOCATION), "it is about another image"
+    fault = ("strace", "-f", "-qq", "-o", "/dev/null", "-e", "trace=unlink", "-e", "inject=unlink:error=EIO")
+    result = systemd("resume", f"--device={swap.device}", "--timeout=1", prefix=fault)
+    assert result.status == 1 and "HibernateLocation" in result.err and "still there" in result.err, result
+    systemd("resume", f"--device={swap.device}", "--timeout=1").says_no(1, "still there")
+    assert systemd.names() == {BOOT_CURRENT, BOOT_ORDER}
+    assert systemd.status()["verdict"] != "resume"
+
+
 def test_discarding_the_image_of_the_location(systemd):
     systemd.put_note(systemd.machine.swap)
     systemd("cancel", "--discard-image").done()
@@ -1108,7 +1143,7 @@ def test_boot_next_in_conf(uefi, conf):
 
 @pytest.mark.parametrize("text,words", [
     ("Stores=env\n", ["hibctl.conf", "line 1", "Stores"]), ("\nstore=env\n", ["line 2", "store"]),
-    ("[General]\n", ["line 1", "[General]"]), ("nonsense\n", ["line 1", "nonsense"])])
+    ("[General]\n", ["line 1", "[General]"]), ("nonsense\n", ["line 1", "nonsense"]), ("Label=B\u00fcro\n", ["line 1", "Label"])])
 def test_unknown_keys_are_said(uefi, conf, text, words):
     conf.main.write_text(text)
     result = uefi("mark").done()

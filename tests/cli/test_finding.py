@@ -218,6 +218,13 @@ def test_swap_file_by_name(make):
     machine("setup").done()
     path = make_swap_file(machine, "written")
     assert marked(machine, f"--image={path}")["offset"] == offset_by_filefrag(path)
+    machine("mark", f"--image={path}", "--offset=5").says_no(64, "--offset=5")
+
+
+@pytest.mark.parametrize("offset", ["x", "-1", "17592186044416", "4503599627370496"])
+def test_offsets_that_are_none(machine, offset):
+    """2^44 is what a mark can hold; 2^52 pages would come round to the beginning."""
+    machine("mark", f"--image={machine.swap.device}", f"--offset={offset}").says_no(64, offset)
 
 
 def test_swap_file_by_device_and_offset(make):

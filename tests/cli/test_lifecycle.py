@@ -307,6 +307,7 @@ def test_two_slots(machine):
     machine.put_block(twice)
     assert machine.env()["slot"] == "duplicate"
     machine("mark").says_no(4, machine.block, "hibctl setup")
+    machine("cancel").says_no(4, machine.block, "hibctl setup")
     machine("setup").done()
     assert envblock.variables(judge(machine, "none"))[1:] == [(b"a", b"1")]
 

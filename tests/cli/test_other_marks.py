@@ -57,6 +57,19 @@ def test_mark_of_another_session_that_is_over(machine, other, put, state):
     assert envblock.without_slot(after) == envblock.without_slot(before)
 
 
+def test_mark_of_another_session_that_is_out_of_sight(machine, other, put):
+    """On an encrypted device, which that system alone unlocks: it may be there still. Once taken, it is over."""
+    before = put(verify="hint")
+    machine.scratch.detach(other.device)
+    for argv in (["mark"], ["mark", "--dry-run"]):
+        result = machine(*argv).says_no(3, machine.block, other.uuid, "'hibctl cancel'")
+        assert "cannot be seen" in result.err and machine.grub_reads() == before
+    machine("cancel").done()
+    machine("mark").done()
+    put(verify="hint", state="taken")
+    machine("mark").done()
+
+
 def test_another_area_on_the_same_device(machine, other, put):
     """As two swap files of one filesystem: the offset tells them apart."""
     before = put(offset="16")

@@ -70,6 +70,19 @@ def test_read_only_filesystem(read_only, argv):
     read_only(*argv).says_no(3, read_only.block, "read-only", "remount")
 
 
+@pytest.mark.parametrize("argv", [["mark", "--dry-run"], ["mark", "--dry-run", "--store=env"], ["sleep", "check", "hibernate"]],
+                         ids=" ".join)
+def test_a_read_only_filesystem_is_no_place_for_a_mark(machine, argv):
+    """What --dry-run promises, mark must do: a machine that shall not hibernate unmarked asks it before."""
+    (machine.root / "etc/hibctl").mkdir()
+    machine.write("etc/hibctl/hibctl.conf", "Sleep=require\n")
+    machine(*argv).done()
+    run("mount", "-o", "remount,ro", machine.root)
+    result = machine(*argv)
+    assert result.status == 3 and f"{machine.block}: no mark can be written there: the boot filesystem is mounted read-only" \
+        in result.err, result
+
+
 def test_read_only_filesystem_can_be_looked_at(read_only):
     assert read_only.env()["mark"]["state"] == "armed"
     read_only("env", "list").done()

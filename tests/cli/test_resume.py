@@ -93,6 +93,29 @@ def test_nothing_to_do(load, cmdline, word):
     assert word in result.err and load.handed() == ("", "")
 
 
+@pytest.mark.parametrize("how", ["--device", "--plan"])
+def test_who_chose_noresume_has_given_the_session_up(load, how):
+    """Whatever else names the image."""
+    plan = mark_in_boot_bits(load)
+    load.swap.put_image()
+    before = load.swap.read(0, PAGE)
+    result = load(f"{how}={plan if how == '--plan' else load.swap.device}", cmdline="noresume").nothing()
+    assert "noresume" in result.err and load.handed() == ("", "") and load.swap.read(0, PAGE) == before
+
+
+def test_no_command_line(load):
+    """Then nobody knows what was chosen in the boot menu."""
+    load.swap.put_image()
+    (load.machine.root / "proc/cmdline").unlink(missing_ok=True)
+    load.machine("resume", f"--device={load.swap.device}").says_no(1, "proc/cmdline")
+
+
+def test_words_that_are_not_asked_do_no_harm(load):
+    load.swap.put_image()
+    load(f"--device={load.swap.device}", cmdline="resume=UUID=nope resume_offset=x").says_no(1, "still there")
+    assert load.handed() == (device_number(load.swap.device), "0")
+
+
 def test_no_image(load):
     result = load(cmdline=f"resume=UUID={load.swap.uuid}").nothing()
     assert "no hibernation image" in result.err and load.handed() == ("", "")

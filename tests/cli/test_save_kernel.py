@@ -363,14 +363,21 @@ def test_boot_is_on_the_root_filesystem(start):
     assert sk.marked() == "bootbits"
 
 
-@pytest.mark.parametrize("how", ["no folder", "plan is a folder", "plan is a pipe", "read-only", "no initramfs",
-                                 "initramfs is a folder", "initramfs empty"])
+def read_only_folder(sk, files=()):
+    folder = sk.scratch.folder("ro")
+    sk.scratch.mount("none", folder, "-t", "tmpfs")
+    for name in files:
+        (folder / name).write_bytes(b"something")
+    run("mount", "-o", "remount,ro", folder)
+    return folder
+
+
+@pytest.mark.parametrize("how", ["no folder", "plan is a folder", "plan is a pipe", "read-only", "initramfs read-only"])
 def test_failure_after_the_unmount(start, how):
     """The running system goes on as it was, and no plan says otherwise."""
     sk = start()
     run("mount", "-o", "remount,nodev,noexec,noatime", sk.boot)
     before = mount_line(sk.boot)
-    initramfs = sk.scratch.path / "initramfs"
     args = []
     if how == "no folder":
         sk.plan = sk.scratch.path / "none" / "plan"
@@ -379,21 +386,28 @@ def test_failure_after_the_unmount(start, how):
     elif how == "plan is a pipe":
         os.mkfifo(sk.plan)
     elif how == "read-only":
-        folder = sk.scratch.folder("ro")
-        run("mount", "-t", "tmpfs", "-o", "ro", "none", folder)
-        sk.scratch.undo.callback(rig.unmount, folder)
-        sk.plan = folder / "plan"
+        sk.plan = read_only_folder(sk) / "plan"
     else:
-        args = [f"--initramfs={initramfs}"]
-        if how == "initramfs is a folder":
-            initramfs.mkdir()
-        elif how == "initramfs empty":
-            initramfs.touch()
+        args = [f"--initramfs={read_only_folder(sk, ['initramfs'])}/initramfs"]
     result = sk.prepare("--unmount", *args)
     assert result.status in (1, 3) and len(result.err.splitlines()) == 1, result
     assert mount_line(sk.boot) == before
     assert "pipe" not in how or sk.plan.is_fifo()
     assert not sk.plan.is_file(), "it would say that the boot filesystem is released"
+
+
+@pytest.mark.parametrize("how", ["missing", "a folder", "empty"])
+def test_an_initramfs_that_is_none(start, how):
+    """Said before anything is done."""
+    sk = start()
+    initramfs = sk.scratch.path / "initramfs"
+    if how == "a folder":
+        initramfs.mkdir()
+    elif how == "empty":
+        initramfs.touch()
+    before = mount_line(sk.boot)
+    sk.prepare("--unmount", f"--initramfs={initramfs}").says_no(3, str(initramfs))
+    assert mount_line(sk.boot) == before and not sk.plan.exists()
 
 
 def test_a_plan_that_is_not_true_any_more(start):
@@ -841,6 +855,29 @@ def test_initramfs_of_a_failing_prepare(start):
     assert initramfs.read_bytes() == b"x" * 5001
 
 
+def test_no_older_plan_stays_in_the_initramfs_of_a_failing_prepare(start):
+    """It calls released what is mounted again."""
+    sk = start()
+    initramfs = sk.scratch.path / "initramfs"
+    initramfs.write_bytes(b"x" * 5001)
+    sk.release(f"--initramfs={initramfs}")
+    run("mount", sk.machine.fs.device, sk.boot)
+    with process("sleep", "60", cwd=sk.boot):
+        sk.prepare("--unmount", "--dry-run", f"--initramfs={initramfs}")
+        assert initramfs.stat().st_size > 5001
+        assert sk.prepare("--unmount", f"--initramfs={initramfs}").status == 3
+    assert initramfs.read_bytes().rstrip(b"\0") == b"x" * 5001
+
+
+def test_a_held_boot_filesystem_needs_no_slot(start):
+    """No mark will go there, so it does not matter that nothing can be written to it."""
+    sk = start()
+    run("mount", "-o", "remount,ro", sk.boot)
+    sk.prepare().done()
+    assert sk.marked() == "bootbits"
+    sk.prepare("--unmount").says_no(3, sk.machine.block, "read-only")
+
+
 # ---- a plan that lasts ----
 
 
@@ -1171,7 +1208,8 @@ def test_initramfs_on_the_boot_filesystem(start):
 def test_a_prepare_that_fails_late_leaves_no_note(start):
     """What it unmounted it has mounted again: settle must not, if somebody unmounts it for good afterwards."""
     sk = start()
-    sk.machine("prepare", "--unmount", "--initramfs=/nonexistent").says_no(3, "/nonexistent")
+    initramfs = read_only_folder(sk, ["initramfs"]) / "initramfs"
+    sk.machine("prepare", "--unmount", f"--initramfs={initramfs}").says_no(1, initramfs)
     assert is_mounted(sk.boot) and not list((sk.machine.root / "run/hibctl").iterdir())
 
 

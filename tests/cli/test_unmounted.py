@@ -228,11 +228,24 @@ def test_filesystem_that_grub_cannot_write_is_not_mounted_for_it(make, scratch, 
     device, number = other_superblock(scratch, kind)
     machine.write("etc/fstab", f"UUID={number} /boot {kind} defaults 0 2\n")
     before = Path(device).read_bytes()
-    for argv in (["mark"], ["setup"], ["cancel"], ["settle"], ["env", "set", "a=b"]):
+    for argv in (["mark", "--store=env"], ["setup"], ["env", "set", "a=b"]):
         result, mounts = tries_to_mount(machine, *argv)
         result.says_no(4, device, kind)
         assert mounts == "", argv
     assert Path(device).read_bytes() == before and os.listdir(machine.root / "boot") == []
+
+
+def test_where_grub_cannot_write_it_is_looked_at_only(make):
+    """A mark may go elsewhere, so what is there is asked; read-only, replaying nothing."""
+    machine = make("btrfs", layout="fstab")
+    with machine.mounted():
+        machine.block.write_bytes(envblock.make([(envblock.NAME, envblock.EMPTY)]))
+    before = digest(machine)
+    for command, status in (("mark", 4), ("cancel", 2), ("settle", 2)):
+        result, mounts = tries_to_mount(machine, command)
+        assert result.status == status and "ro," in mounts or "MS_RDONLY" in mounts, (result, mounts)
+        assert_let_go(machine)
+    assert digest(machine) == before
 
 
 def test_btrfs_can_be_looked_at(make):
