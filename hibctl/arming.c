@@ -112,11 +112,11 @@ bool arming_holds_other(const struct reading *reading, const struct mark *mark)
 }
 
 /* Another system on this machine may share the block, and sleep: its mark is not ours to overwrite. */
-int arming_check_other(const struct reading *reading, const struct mark *mark)
+int arming_check_other(const struct reading *reading, const struct mark *mark, bool by_plan)
 {
         bool in_sight;
 
-        if (!holds_other(reading, mark, &in_sight))
+        if (!holds_other(reading, mark, &in_sight) || (by_plan && !in_sight))
                 return EXIT_DONE;
         if (!in_sight)
                 return refuse(_("%s: another hibernated session is marked there, and whether its image is still on %s "

@@ -35,8 +35,9 @@ int arming_make_mark(const struct target_wish *wish, struct mark *mark, char tex
 /* The last step of that, with image and kernel in MARK. */
 int arming_complete_mark(struct mark *mark, char text[MARK_WIDTH]);
 
-/* Refuses if READING holds the mark of another session whose image is there. */
-int arming_check_other(const struct reading *reading, const struct mark *mark);
+/* Refuses if READING holds the mark of another session whose image is there, or out of sight. BY_PLAN: in a save
+ * kernel, which sees less than the running system that made the plan and has asked the same; so only if it is there. */
+int arming_check_other(const struct reading *reading, const struct mark *mark, bool by_plan);
 
 /* Whether it does. Says nothing. */
 bool arming_holds_other(const struct reading *reading, const struct mark *mark);

@@ -385,7 +385,8 @@ bool bootfs_is_read_only(const struct bootfs *fs)
 {
         struct statvfs st;
 
-        return !fs->mounted_here && statvfs(fs->prefix, &st) == 0 && (st.f_flag & ST_RDONLY) != 0;
+        return !fs->mounted_here && statvfs(is_missing(fs->env_path) ? fs->prefix : fs->env_path, &st) == 0 &&
+               (st.f_flag & ST_RDONLY) != 0;
 }
 
 /* ---- proving ---- */

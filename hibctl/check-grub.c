@@ -361,7 +361,8 @@ static bool find_other(const struct checkup *c, size_t at, struct finding *f)
         int r;
 
         say_keep();
-        r = c->imaging.result == EXIT_DONE ? arming_check_other(&c->s.readings[at], &c->mark) : EXIT_DONE;
+        r = c->imaging.result == EXIT_DONE ? arming_check_other(&c->s.readings[at], &c->mark, /* by_plan= */ false)
+                                           : EXIT_DONE;
         said = say_kept();
         if (r != EXIT_DONE)
                 find_said(f, at == AT_ENV ? LEVEL_PROBLEM : LEVEL_WARNING, said);

@@ -65,7 +65,8 @@ static bool is_harmless(const struct situation *s, size_t at)
                          r->place);
                 return true;
         }
-        if (!r->why_not_now || r->status != SOURCE_VALID || r->mark.state != MARK_TAKEN || s->seen[at] != IMAGE_GONE)
+        if (at != AT_BOOTBITS || !r->why_not_now || r->status != SOURCE_VALID || r->mark.state != MARK_TAKEN ||
+            s->seen[at] != IMAGE_GONE)
                 return false;
         say_step(_("%s: the mark there was used and does nothing; it can be cleared when the swap area is not in use"),
                  r->place);

@@ -134,7 +134,7 @@ static int write_mark(const struct store *store, const char text[MARK_WIDTH])
 static int put(const struct request *request, const struct store *store, const struct reading *reading,
                const struct mark *mark, const char text[MARK_WIDTH])
 {
-        int r = arming_check_other(reading, mark);
+        int r = arming_check_other(reading, mark, request->plan != NULL);
 
         if (r != EXIT_DONE)
                 return r;
@@ -294,7 +294,7 @@ static int mark_here(const struct request *request, struct outcome *outcome)
                 return r;
         here.env_result = store_env.read(&here.env);
         /* A session that is marked there would be resumed first, wherever this mark is. */
-        r = arming_check_other(&here.env, &outcome->mark);
+        r = arming_check_other(&here.env, &outcome->mark, /* by_plan= */ false);
         if (r == EXIT_DONE)
                 r = request->store ? put_in_wished(&here) : choose_and_put(&here);
         reading_free(&here.env);

@@ -364,7 +364,7 @@ static int look_around(const struct request *request, struct plan *plan, struct 
         if (r == EXIT_DONE)
                 r = store_env.read(&reading);
         if (r == EXIT_DONE)
-                r = arming_check_other(&reading, &plan->mark);
+                r = arming_check_other(&reading, &plan->mark, /* by_plan= */ false);
         if (r == EXIT_DONE)
                 r = arming_check_grub(fs->prefix, &asked);
         if (r == EXIT_DONE)
@@ -383,7 +383,7 @@ static int look_around(const struct request *request, struct plan *plan, struct 
 
 static int make_plan(const struct request *request, struct plan *plan, struct boot *boot)
 {
-        struct whereabouts where = { 0 };
+        struct whereabouts where = { .or_read = true };
         int r = store_env.open(&where, /* for_writing= */ !request->dry_run && !request->lasting), closed;
 
         plan_this_machine(plan->machine);

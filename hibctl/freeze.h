@@ -34,7 +34,7 @@ bool is_frozen(int fd);
 
 /* Freezes the filesystem that FD is on. From here to freeze_end nothing may be written to it, not even a log line. A
  * child watches: if this process dies, or FREEZE_LIMIT passes, it thaws. 0 or a negative errno: -EOPNOTSUPP if the
- * filesystem cannot be frozen, -EBUSY if somebody else has frozen it. */
+ * filesystem cannot be frozen, or need not be (btrfs, f2fs), -EBUSY if somebody else has frozen it. */
 int freeze_begin(struct freeze *f, int fd);
 
 /* Thaws, and ends the child. -ETIMEDOUT if the watchdog had to thaw before: what was read since then proves nothing.

@@ -157,6 +157,16 @@ static int not_unique(const char *tag)
                 tag);
 }
 
+static int wished_file(const char *file, const struct target_wish *wish, struct area *area)
+{
+        uint64_t offset;
+        int r = file_area(file, area);
+
+        if (r == EXIT_DONE && wish->offset && (!parse_u64(wish->offset, &offset) || offset != area->offset))
+                return usage_error(_("--offset=%s: where a swap file starts is found out; leave it out"), wish->offset);
+        return r;
+}
+
 static int wished_area(const struct target_wish *wish, struct area *area)
 {
         struct stat st;
@@ -169,10 +179,7 @@ static int wished_area(const struct target_wish *wish, struct area *area)
         if (S_ISREG(st.st_mode)) {
                 _cleanup_free_ char *file = area->device;
                 area->device = NULL;
-                if (wish->offset)
-                        return usage_error(_("--offset=%s: where a swap file starts is found out; leave it out"),
-                                           wish->offset);
-                return file_area(file, area);
+                return wished_file(file, wish, area);
         }
         if (!S_ISBLK(st.st_mode))
                 return refuse(_("%s: not a block device or a swap file; name the swap area"), area->device);

@@ -88,7 +88,8 @@ static bool is_our_archive(const char *at, size_t len)
         return memcmp(same, at, len) == 0;
 }
 
-size_t initramfs_without_plan(const char *data, size_t size)
+/* What is left of SIZE without the archive that an earlier run put at the end. */
+static size_t without_plan(const char *data, size_t size)
 {
         for (size_t len = archive_len(0); len <= size && len <= archive_len(PLAN_SIZE_MAX); len += ARCHIVE_ALIGN)
                 if (is_our_archive(data + size - len, len))
@@ -98,7 +99,7 @@ size_t initramfs_without_plan(const char *data, size_t size)
 
 char *initramfs_with_plan(const char *data, size_t size, const char *text, size_t *new_size)
 {
-        size_t keep = initramfs_without_plan(data, size), at = padded(keep, ALIGN);
+        size_t keep = without_plan(data, size), at = padded(keep, ALIGN);
         char *out;
 
         *new_size = at + archive_len(strlen(text));
@@ -140,7 +141,7 @@ int initramfs_forget_plan(const char *file)
 
         if (r != EXIT_DONE)
                 return r;
-        keep = initramfs_without_plan(data, size);
+        keep = without_plan(data, size);
         return keep == size ? EXIT_DONE : write_initramfs(file, data, keep);
 }
 

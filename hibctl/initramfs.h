@@ -13,9 +13,6 @@
  * was put there before. The caller frees; *NEW_SIZE is its size. */
 char *initramfs_with_plan(const char *data, size_t size, const char *text, size_t *new_size);
 
-/* How many of the SIZE bytes are left without that plan. */
-size_t initramfs_without_plan(const char *data, size_t size);
-
 /* Takes a plan that was put there out of FILE. As below. */
 int initramfs_forget_plan(const char *file);
 

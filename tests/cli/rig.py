@@ -431,7 +431,6 @@ class Machine:
 
     def active_swaps(self, *areas):
         rows = [f"{name}\t\t\t\t{kind}\t\t1020\t\t0\t\t-2\n" for name, kind in areas]
-        self.write("proc/cmdline", "root=/dev/x ro quiet\n")
         self.write("proc/swaps", "Filename\t\t\t\tType\t\tSize\t\tUsed\t\tPriority\n" + "".join(rows))
 
     # the tool

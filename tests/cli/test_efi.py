@@ -669,7 +669,7 @@ def test_an_older_mark_in_the_block_goes(uefi, mark, state):
     assert uefi.status()["source"] == "efi"
 
 
-def test_an_older_mark_in_the_block_goes_that_is_not_mounted(make):
+def test_an_older_mark_in_an_unmounted_block_goes(make):
     """Until it is found, nothing is to be written there."""
     uefi = Firmware(make(layout="fstab"))
     uefi.machine("setup").done()

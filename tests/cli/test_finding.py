@@ -218,6 +218,7 @@ def test_swap_file_by_name(make):
     machine("setup").done()
     path = make_swap_file(machine, "written")
     assert marked(machine, f"--image={path}")["offset"] == offset_by_filefrag(path)
+    machine("mark", f"--image={path}", f"--offset={offset_by_filefrag(path)}").done()
     machine("mark", f"--image={path}", "--offset=5").says_no(64, "--offset=5")
 
 

@@ -83,6 +83,14 @@ def test_a_read_only_filesystem_is_no_place_for_a_mark(machine, argv):
         in result.err, result
 
 
+@pytest.mark.parametrize("command", ["cancel", "settle"])
+def test_a_read_only_filesystem_with_a_mark_that_was_used(machine, command):
+    machine("mark").done()
+    machine.change_raw(lambda block: envblock.with_state(block, "taken"))
+    run("mount", "-o", "remount,ro", machine.root)
+    machine(command).says_no(3, machine.block, "read-only", "remount")
+
+
 def test_read_only_filesystem_can_be_looked_at(read_only):
     assert read_only.env()["mark"]["state"] == "armed"
     read_only("env", "list").done()

@@ -106,11 +106,11 @@ def test_who_chose_noresume_has_given_the_session_up(load, how):
 def test_no_command_line(load):
     """Then nobody knows what was chosen in the boot menu."""
     load.swap.put_image()
-    (load.machine.root / "proc/cmdline").unlink(missing_ok=True)
+    (load.machine.root / "proc/cmdline").unlink()
     load.machine("resume", f"--device={load.swap.device}").says_no(1, "proc/cmdline")
 
 
-def test_words_that_are_not_asked_do_no_harm(load):
+def test_what_is_named_overrides_the_command_line(load):
     load.swap.put_image()
     load(f"--device={load.swap.device}", cmdline="resume=UUID=nope resume_offset=x").says_no(1, "still there")
     assert load.handed() == (device_number(load.swap.device), "0")

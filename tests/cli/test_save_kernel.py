@@ -869,6 +869,25 @@ def test_no_older_plan_stays_in_the_initramfs_of_a_failing_prepare(start):
     assert initramfs.read_bytes().rstrip(b"\0") == b"x" * 5001
 
 
+@pytest.mark.parametrize("dry_run", [(), ("--dry-run",)], ids=["for real", "dry run"])
+def test_an_unmounted_boot_filesystem_that_grub_cannot_write(make, dry_run):
+    sk = SaveKernel(make("btrfs", layout="fstab"))
+    sk.prepare(*dry_run).done()
+    if not dry_run:
+        assert sk.marked() == "bootbits"
+    assert not is_mounted(sk.boot) and not sk.machine.fs.is_in_use()
+
+
+def test_what_only_the_running_system_sees_was_asked_there(start, scratch):
+    """An older mark of an encrypted area, which is not unlocked in the save kernel: prepare has seen that it is over."""
+    other, sk = rig.Swap(scratch, "other"), start()
+    mark = envblock.Mark(image=f"UUID={other.uuid}", filesystem=sk.machine.fs.uuid, verify="hint")
+    sk.machine.put_block(envblock.make([(envblock.NAME, mark.text())]))
+    sk.release()
+    scratch.detach(other.device)
+    assert sk.marked() == "env"
+
+
 def test_a_held_boot_filesystem_needs_no_slot(start):
     """No mark will go there, so it does not matter that nothing can be written to it."""
     sk = start()
