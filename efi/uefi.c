@@ -370,27 +370,59 @@ ssize_t uefi_boot_order(uint16_t *numbers, size_t max)
         return (size_t)n / 2 < max ? n / 2 : (ssize_t)max;
 }
 
-/* Attributes in 4 bytes, bit 0: active; the length of the device path in 2; the name in UTF-16, with a NUL. */
-int uefi_parse_boot_entry(const uint8_t *bytes, size_t n, char name[UEFI_NAME_MAX], bool *active)
-{
-        size_t len = 0;
+/* The Hard Drive node of a device path (UEFI specification, 10.3.5.1): type 4, subtype 1, a length of 42, the
+ * partition's number (4 bytes), start and size (8 each), signature (16), the table's format, and what the signature is;
+ * 0: nothing. */
+enum {
+        NODE_MEDIA = 4,
+        NODE_HARD_DRIVE = 1,
+        NODE_END = 0x7f,
+        HARD_DRIVE_LEN = 42,
+        SIGNATURE_AT = 24,
+        SIGNATURE_TYPE_AT = 41
+};
 
+static void find_partition(const uint8_t *path, size_t n, struct uefi_boot_entry *entry)
+{
+        for (size_t at = 0, len; n - at >= 4 && path[at] != NODE_END; at += len) {
+                const uint8_t *node = path + at;
+
+                len = node[2] | (size_t)node[3] << 8;
+                if (len < 4 || len > n - at)
+                        return;
+                if (node[0] != NODE_MEDIA || node[1] != NODE_HARD_DRIVE || len != HARD_DRIVE_LEN)
+                        continue;
+                entry->has_partition = node[SIGNATURE_TYPE_AT] != 0;
+                memcpy(entry->partition, node + SIGNATURE_AT, UEFI_PARTITION_ID_LEN);
+                return;
+        }
+}
+
+/* Attributes in 4 bytes, bit 0: active; the length of the device path in 2; the name in UTF-16, with a NUL; the device
+ * path. */
+int uefi_parse_boot_entry(const uint8_t *bytes, size_t n, struct uefi_boot_entry *entry)
+{
+        size_t len = 0, path_len;
+
+        *entry = (struct uefi_boot_entry){ .active = false };
         if (n < 6)
                 return -EBADMSG;
-        *active = bytes[0] & 1;
+        entry->active = bytes[0] & 1;
+        path_len = bytes[4] | (size_t)bytes[5] << 8;
         for (size_t at = 6; at + 1 < n; at += 2) {
                 unsigned int c = bytes[at] | (unsigned int)bytes[at + 1] << 8;
                 if (c == 0) {
-                        name[len] = '\0';
+                        if (path_len <= n - at - 2)
+                                find_partition(bytes + at + 2, path_len, entry);
                         return 0;
                 }
                 if (len < UEFI_NAME_MAX - 1)
-                        name[len++] = (char)(c < ' ' || c > '~' ? '?' : c);
+                        entry->name[len++] = (char)(c < ' ' || c > '~' ? '?' : c);
         }
         return -EBADMSG;
 }
 
-int uefi_boot_entry(uint16_t number, char name[UEFI_NAME_MAX], bool *active)
+int uefi_boot_entry(uint16_t number, struct uefi_boot_entry *entry)
 {
         char variable_name[] = "Boot0000";
         const struct uefi_variable variable = { variable_name, GLOBAL_GUID };
@@ -401,5 +433,5 @@ int uefi_boot_entry(uint16_t number, char name[UEFI_NAME_MAX], bool *active)
         n = uefi_read(&variable, bytes, sizeof(bytes), NULL);
         if (n <= 0)
                 return n == 0 ? -ENOENT : n == -EFBIG ? -EBADMSG : (int)n;
-        return uefi_parse_boot_entry(bytes, (size_t)n, name, active);
+        return uefi_parse_boot_entry(bytes, (size_t)n, entry);
 }

@@ -74,14 +74,21 @@ int uefi_delete_boot_next(void);
 #define UEFI_BOOT_ORDER_MAX 256
 ssize_t uefi_boot_order(uint16_t *numbers, size_t max);
 
-/* What the boot entry NUMBER is called, and whether the firmware starts it by itself. 0 or a negative errno, as above.
- */
 #define UEFI_NAME_MAX 128 /* bytes, with the NUL */
-int uefi_boot_entry(uint16_t number, char name[UEFI_NAME_MAX], bool *active);
+#define UEFI_PARTITION_ID_LEN 16
 
-/* The same for the N bytes of such a variable (EFI_LOAD_OPTION of the UEFI specification). What is no printable ASCII
- * in the name becomes '?'. */
-int uefi_parse_boot_entry(const uint8_t *bytes, size_t n, char name[UEFI_NAME_MAX], bool *active);
+struct uefi_boot_entry {
+        bool active;                              /* the firmware starts it by itself */
+        char name[UEFI_NAME_MAX];                 /* what is no printable ASCII becomes '?' */
+        bool has_partition;                       /* it is started from one that has an identity */
+        uint8_t partition[UEFI_PARTITION_ID_LEN]; /* GUID of a GPT's entry, or what stands for it in an MBR */
+};
+
+/* The boot entry NUMBER. 0 or a negative errno, as above. */
+int uefi_boot_entry(uint16_t number, struct uefi_boot_entry *entry);
+
+/* The same for the N bytes of such a variable (EFI_LOAD_OPTION of the UEFI specification). */
+int uefi_parse_boot_entry(const uint8_t *bytes, size_t n, struct uefi_boot_entry *entry);
 
 /* What libefivar has said since the last call of a function here that failed, outermost last. */
 void uefi_each_error(void (*tell)(const char *function, const char *message, int error));

@@ -24,8 +24,7 @@ void check_secure_boot(const struct checkup *c, struct finding *f)
                 find(f, LEVEL_UNKNOWN, "mount -t efivarfs efivarfs " UEFI_MOUNT_POINT,
                      _("whether it is on cannot be told without efivarfs"));
         else if (on < 0)
-                find(f, LEVEL_UNKNOWN, is_root() ? NULL : _("run it as root"), _("whether it is on cannot be told: %s"),
-                     strerror(-on));
+                find(f, LEVEL_UNKNOWN, how_to_see(), _("whether it is on cannot be told: %s"), strerror(-on));
         else if (on)
                 find(f, LEVEL_NOTE, NULL,
                      _("on: GRUB loads no module that is not part of it, and sees a mark in the environment block only"));
@@ -59,27 +58,43 @@ void check_variables(const struct checkup *c, struct finding *f)
 
 /* ---- the boot order ---- */
 
+/* Two systems whose boot loaders are on one EFI system partition both mount it, and a firmware update writes there. */
+static bool shares_partition(const struct uefi_boot_entry *a, const struct uefi_boot_entry *b)
+{
+        return a->has_partition && b->has_partition && memcmp(a->partition, b->partition, sizeof(a->partition)) == 0;
+}
+
+static void add_name(char **names, uint16_t number, const struct uefi_boot_entry *entry,
+                     const struct uefi_boot_entry *own)
+{
+        _cleanup_free_ char *before = *names;
+        _cleanup_free_ char *name =
+                xasprintf(shares_partition(entry, own) ? _("%04X %s (on the same EFI system partition)") : "%04X %s",
+                          number, entry->name);
+
+        *names = xasprintf("%s%s%s", before, *before ? ", " : "", name);
+}
+
 /* The active entries that come before CURRENT in the order: *NAMES, which the caller frees. Their number, or a negative
  * errno. An entry that cannot be read is not started. */
 static int entries_before(uint16_t current, char **names)
 {
+        struct uefi_boot_entry entry, own;
         uint16_t order[UEFI_BOOT_ORDER_MAX];
         ssize_t n = uefi_boot_order(order, ELEMENTS(order));
         int count = 0;
 
         *names = xstrdup("");
+        if (uefi_boot_entry(current, &own) < 0)
+                own.has_partition = false;
         for (ssize_t i = 0; i < n && order[i] != current; i++) {
-                char name[UEFI_NAME_MAX], *longer;
-                bool active;
-                int r = uefi_boot_entry(order[i], name, &active);
+                int r = uefi_boot_entry(order[i], &entry);
 
                 if (r < 0 && r != -ENOENT && r != -EBADMSG)
                         return r;
-                if (r < 0 || !active)
+                if (r < 0 || !entry.active)
                         continue;
-                longer = xasprintf("%s%s%04X %s", *names, count > 0 ? ", " : "", order[i], name);
-                free(*names);
-                *names = longer;
+                add_name(names, order[i], &entry, &own);
                 count++;
         }
         return n < 0 ? (int)n : count;
@@ -100,8 +115,8 @@ void check_boot_order(const struct checkup *c, struct finding *f)
                 find(f, LEVEL_NOTE, _("look at it with efibootmgr"),
                      _("the firmware does not tell whom it starts first"));
         else if (n < 0)
-                find(f, LEVEL_UNKNOWN, is_root() ? NULL : _("run it as root"),
-                     _("whom the firmware starts first cannot be told: %s"), strerror(-n));
+                find(f, LEVEL_UNKNOWN, how_to_see(), _("whom the firmware starts first cannot be told: %s"),
+                     strerror(-n));
         else if (n == 0)
                 find_ok(f, _("the entry that this system was started by, %04X, comes first"), current);
         else if (c->settings.boot_next)
@@ -123,7 +138,7 @@ void check_systemd(const struct checkup *c, struct finding *f)
         if (uefi_access() < UEFI_READ_ONLY)
                 return;
         if (status == SOURCE_UNREADABLE)
-                find(f, LEVEL_UNKNOWN, is_root() ? NULL : _("run it as root"), _("HibernateLocation cannot be read"));
+                find(f, LEVEL_UNKNOWN, how_to_see(), _("HibernateLocation cannot be read"));
         else if (status == SOURCE_DAMAGED)
                 find(f, LEVEL_WARNING, _("run 'hibctl cancel --hibernate-location'"),
                      _("HibernateLocation is damaged: %s"), _(location_error_text(c->s.systemd.error)));
@@ -131,8 +146,8 @@ void check_systemd(const struct checkup *c, struct finding *f)
                 find(f, LEVEL_WARNING, _("run 'hibctl cancel --hibernate-location'"),
                      _("HibernateLocation is left over: it names no image that is there"));
         else if (status == SOURCE_VALID && c->s.seen[AT_SYSTEMD] == IMAGE_NOT_READABLE)
-                find(f, LEVEL_UNKNOWN, is_root() ? NULL : _("run it as root"),
-                     _("HibernateLocation names %s, which cannot be read"), c->s.systemd.mark.image);
+                find(f, LEVEL_UNKNOWN, how_to_see(), _("HibernateLocation names %s, which cannot be read"),
+                     c->s.systemd.mark.image);
         else if (status == SOURCE_VALID)
                 find(f, LEVEL_NOTE, _("'hibctl status' says what it does"), _("HibernateLocation names an image on %s"),
                      c->s.systemd.mark.image);

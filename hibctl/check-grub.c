@@ -9,7 +9,6 @@
 #include <errno.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <sys/statvfs.h>
 #include <sys/sysmacros.h>
 
 #include "arming.h"
@@ -91,7 +90,6 @@ void check_folder(const struct checkup *c, struct finding *f)
         const struct bootfs *fs = c->boot;
         const char *why = fs ? bootfs_why_not_writable(fs) : NULL;
         _cleanup_free_ char *where = NULL, *remedy = NULL;
-        struct statvfs vfs;
 
         if (!fs)
                 return;
@@ -100,10 +98,10 @@ void check_folder(const struct checkup *c, struct finding *f)
                           fs->prefix, fs->device ? fs->device : _("no block device"), fs->type);
         remedy = xasprintf("mount -o remount,rw %s", fs->mount_point);
         if (major(fs->dev) != 0 && !fs->device)
-                find(f, LEVEL_UNKNOWN, NULL, _("%s: on which device it is cannot be told"), fs->prefix);
+                find(f, LEVEL_UNKNOWN, how_to_see(), _("%s: on which device it is cannot be told"), fs->prefix);
         else if (why)
                 find(f, LEVEL_NOTE, NULL, _("%s, where GRUB could not consume a mark: %s"), where, why);
-        else if (!fs->mounted_here && statvfs(fs->prefix, &vfs) == 0 && (vfs.f_flag & ST_RDONLY))
+        else if (bootfs_is_read_only(fs))
                 find(f, LEVEL_WARNING, remedy, _("%s, mounted read-only: no mark can be written there"), where);
         else
                 find_ok(f, _("%s, where GRUB can write"), where);
@@ -132,7 +130,7 @@ static void compare_release(struct finding *f, const char *path, const char *fol
         int r = installed_version(folder, installed);
 
         if (r < 0)
-                find(f, LEVEL_UNKNOWN, NULL, _("%s is there; which GRUB is installed cannot be read: %s"), path,
+                find(f, LEVEL_UNKNOWN, how_to_see(), _("%s is there; which GRUB is installed cannot be read: %s"), path,
                      strerror(-r));
         else if (!find_version(data, size, built_for))
                 find(f, LEVEL_NOTE, NULL, _("%s is there; for which GRUB it was built cannot be told"), path);
@@ -149,8 +147,7 @@ static void compare_release(struct finding *f, const char *path, const char *fol
 
 static void cannot_read(struct finding *f, const char *path, int error)
 {
-        find(f, LEVEL_UNKNOWN, is_root() ? NULL : _("run it as root"), _("%s cannot be read: %s"), path,
-             strerror(-error));
+        find(f, LEVEL_UNKNOWN, how_to_see(), _("%s cannot be read: %s"), path, strerror(-error));
 }
 
 static void check_one_module(const struct checkup *c, const char *platform, struct finding *f)
@@ -301,8 +298,8 @@ void check_grub_cfg_age(const struct checkup *c, struct finding *f)
         else if (age.newer)
                 find(f, LEVEL_WARNING, _("run update-grub"), _("%s is older than %s"), path, age.newer);
         else if (age.unseen)
-                find(f, LEVEL_UNKNOWN, NULL, _("%s: cannot tell whether it was changed after grub.cfg: %s"), age.unseen,
-                     strerror(age.error));
+                find(f, LEVEL_UNKNOWN, how_to_see(), _("%s: cannot tell whether it was changed after grub.cfg: %s"),
+                     age.unseen, strerror(age.error));
         else
                 find_ok(f, _("grub.cfg is newer than the settings that it was made from"));
         free(age.newer);
@@ -388,7 +385,7 @@ void check_marks(const struct checkup *c, struct finding *f)
                 }
         for (size_t i = 0; c->boot && i < N_STORES; i++)
                 if (c->s.sources[i].status == SOURCE_UNREADABLE || c->s.seen[i] == IMAGE_NOT_READABLE) {
-                        find(f, LEVEL_UNKNOWN, is_root() ? NULL : _("run it as root"),
+                        find(f, LEVEL_UNKNOWN, how_to_see(),
                              _("%s: whether it holds a mark that will do something cannot be told"), place_of(c, i));
                         return;
                 }

@@ -211,7 +211,7 @@ void check_resume(const struct checkup *c, struct finding *f)
                 if (!is_set && remedy)
                         find(f, f->level, remedy, "%s", f->words);
         } else if (r < 0)
-                find(f, LEVEL_UNKNOWN, NULL, _("/sys/power/resume: cannot read which resume device is set: %s"),
+                find(f, LEVEL_UNKNOWN, how_to_see(), _("/sys/power/resume: cannot read which resume device is set: %s"),
                      strerror(-r));
         else if (!is_set)
                 find(f, LEVEL_NOTE, NULL,
@@ -328,7 +328,7 @@ void check_encryption(const struct checkup *c, struct finding *f)
                 find(f, LEVEL_PROBLEM, _("give it a key that stays, in LUKS"),
                      _("%s gets a new random key at each start (%s): no image on it can be read again"), name, file);
         else if (random < 0)
-                find(f, LEVEL_UNKNOWN, is_root() ? NULL : _("run it as root"),
+                find(f, LEVEL_UNKNOWN, how_to_see(),
                      _("%s is encrypted; whether its key stays cannot be told, for %s cannot be read: %s"), name, file,
                      strerror(-random));
         else if (layers & LAYERS_UNSEEN)

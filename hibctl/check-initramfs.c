@@ -34,8 +34,7 @@ void config_free(struct config *config)
 
 void find_unread(struct finding *f, const struct config *config)
 {
-        find(f, LEVEL_UNKNOWN, is_root() ? NULL : _("run it as root"), _("%s cannot be read: %s"), config->unread,
-             strerror(config->error));
+        find(f, LEVEL_UNKNOWN, how_to_see(), _("%s cannot be read: %s"), config->unread, strerror(config->error));
 }
 
 static void cannot_read(struct config *config, const char *path, int error)

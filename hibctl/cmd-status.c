@@ -234,18 +234,24 @@ static void print_text(const struct situation *s)
                 put_row(&look, _("module"), 0,
                         _("not in GRUB's folder, so a script stands in, which sees no image; run 'hibctl setup'"));
         put_mark(&look, s, AT_ENV);
+        put_section();
         if (bits->status != SOURCE_ABSENT)
                 put_row(&look, _("boot bits"), bits->status == SOURCE_VALID, bits->place);
         put_mark(&look, s, AT_BOOTBITS);
+        put_section();
         put_efi_mark(&look, s);
+        put_section();
         put_systemd(&look, s);
+        put_section();
         if (s->sources[AT_CONFIGURED].status == SOURCE_VALID) {
                 _cleanup_free_ char *resume =
                         xasprintf(_("%s, offset %llu pages: %s"), s->request.device.image,
                                   (unsigned long long)s->request.device.offset, image_words(s->seen[AT_CONFIGURED]));
                 put_row(&look, _("configured"), SIGN_NONE, resume);
         }
+        put_section();
         put_firmware(&look, s);
+        put_section();
         put_hibernation(&look);
         put_unmarked(&look);
 }

@@ -58,6 +58,11 @@ bool is_root(void)
         return geteuid() == 0;
 }
 
+const char *how_to_see(void)
+{
+        return is_root() ? _("the kernel's log may say why (dmesg)") : _("run it as root");
+}
+
 void find_refused(struct finding *f, enum level level, const char *said)
 {
         if (is_root())

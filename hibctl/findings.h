@@ -37,6 +37,9 @@ void find_refused(struct finding *f, enum level level, const char *said);
 
 bool is_root(void);
 
+/* The remedy where something cannot be read. */
+const char *how_to_see(void);
+
 void finding_free(struct finding *f);
 
 /* "ok", "note", ... for programs. */

@@ -32,6 +32,13 @@ static int width_of(const char *text)
         return width >= 0 ? width : (int)strlen(text);
 }
 
+static bool section_begins;
+
+void put_section(void)
+{
+        section_begins = true;
+}
+
 void put_row(const struct look *look, const char *key, enum sign sign, const char *value)
 {
         static const struct {
@@ -44,6 +51,9 @@ void put_row(const struct look *look, const char *key, enum sign sign, const cha
         const char *colour = look->colour ? signs[sign].colour : NULL;
         int room = KEY_WIDTH - width_of(key);
 
+        if (section_begins)
+                printf("\n");
+        section_begins = false;
         printf("%*s%s  %s%s%s %s\n", room > 0 ? room : 0, "", key, colour ? colour : "",
                look->utf8 ? signs[sign].utf8 : signs[sign].plain, colour ? "\033[0m" : "", value);
 }

@@ -19,6 +19,9 @@ struct look how_to_look(void);
 /* The first two are what a truth value says. */
 enum sign { SIGN_BAD, SIGN_GOOD, SIGN_NONE, SIGN_DOUBTFUL, SIGN_UNKNOWN };
 
+/* An empty line before the next row, if there is one. */
+void put_section(void);
+
 void put_row(const struct look *look, const char *key, enum sign sign, const char *value);
 
 /* A line under a row's value. */

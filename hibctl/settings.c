@@ -136,7 +136,8 @@ static int take_line(struct settings *settings, char *line, const struct place *
                 return usage_error(_("%s, line %u: it is not text; correct or remove it"), at->path, at->line);
         value = strchr(line, '=');
         if (!value) {
-                say(_("%s, line %u: '%s' is ignored: it is not of the form KEY=VALUE"), at->path, at->line, line);
+                say(_("%s, line %u: '%s' is ignored: it is not of the form KEY=VALUE; correct or remove it"), at->path,
+                    at->line, line);
                 return EXIT_DONE;
         }
         *value++ = '\0';

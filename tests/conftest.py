@@ -7,7 +7,8 @@ slow      left out by ./dev check --quick
 full      only ./dev check --full has it: what other tests show too, on more points or on the other firmware
 uefi_too  a test of machines that is run on UEFI as well, not by ./dev check --full alone
 
-HIBCTL_FULL  if set, nothing that is "full" is left out
+HIBCTL_FULL   if set, nothing that is "full" is left out
+HIBCTL_QUICK  if set, what is "slow" is left out, and of a test's parameters all but the first and the last
 """
 
 import os
@@ -32,14 +33,25 @@ def pytest_configure(config):
     signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
 
 
+def _of_check(items):
+    return [item for item in items if not item.get_closest_marker("full") or item.get_closest_marker("uefi_too")]
+
+
+def _of_quick(items):
+    alike = {}
+    for item in items:
+        if not item.get_closest_marker("slow"):
+            alike.setdefault(item.nodeid.partition("[")[0], []).append(item)
+    chosen = {item for some in alike.values() for item in (some[0], some[-1])}
+    return [item for item in items if item in chosen]
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config, items):
-    def is_left_out(item):
-        return item.get_closest_marker("full") and not item.get_closest_marker("uefi_too")
-
-    if "HIBCTL_FULL" in os.environ:
-        return
-    left_out = [item for item in items if is_left_out(item)]
+    chosen = items if "HIBCTL_FULL" in os.environ else _of_check(items)
+    if "HIBCTL_QUICK" in os.environ:
+        chosen = _of_quick(chosen)
+    left_out = set(items).difference(chosen)
     if left_out:
-        config.hook.pytest_deselected(items=left_out)
-        items[:] = [item for item in items if not is_left_out(item)]
+        config.hook.pytest_deselected(items=list(left_out))
+        items[:] = chosen

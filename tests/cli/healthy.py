@@ -100,6 +100,8 @@ class Healthy:
         told = {one["name"]: one for one in result.json()["findings"]}
         levels = {one["level"] for one in told.values()}
         assert result.err == "" and result.status == self.status_of(told, levels), result
+        lacking = [one for one in told.values() if one["level"] in ("unknown", "warning", "problem") and not one["remedy"]]
+        assert not lacking, "what is wrong, and not what to do"
         return told
 
     @staticmethod

@@ -425,6 +425,7 @@ def test_immutable_block(machine):
         rig.run("chattr", "-i", machine.block)
 
 
+@pytest.mark.slow
 def test_no_death_by_signal(shared_machine):
     """Blocks that are made to upset parsers."""
     chosen = random.Random(4711)

@@ -618,6 +618,7 @@ def btrfs_swap_file(machine, scratch, profile):
     return device, image, path
 
 
+@pytest.mark.slow
 def test_swap_file_on_btrfs(healthy, scratch):
     """Where it really is, is what btrfs-progs says."""
     machine = healthy.machine
@@ -762,8 +763,16 @@ def test_settings(healthy, text, level, words):
 # ---- the firmware ----
 
 
-def load_option(name, active=True):
-    return struct.pack("<IH", int(active), 4) + name.encode("utf-16-le") + b"\0\0" + b"\x7f\xff\x04\0"
+END_OF_PATH = b"\x7f\xff\x04\0"
+
+
+def on_partition(guid, kind=2):
+    """The node of a device path."""
+    return struct.pack("<BBHIQQ16sBB", 4, 1, 42, 1, 2048, 1 << 20, guid, 2, kind)
+
+
+def load_option(name, active=True, path=END_OF_PATH):
+    return struct.pack("<IH", int(active), len(path)) + name.encode("utf-16-le") + b"\0\0" + path
 
 
 def entry(number):
@@ -823,6 +832,25 @@ def test_boot_order(uefi):
     uefi.machine.write("etc/hibctl/hibctl.conf", "BootNext=yes\n")
     uefi.one("boot-order", "note")
     assert uefi("check").status == 0
+
+
+ESP, OTHER_ESP = bytes(range(16)), bytes(range(1, 17))
+ACPI = b"\x02\x01\x0c\0" + bytes(8)
+
+
+@pytest.mark.parametrize("ours,theirs,shared", [
+    (on_partition(ESP) + END_OF_PATH, ACPI + on_partition(ESP) + END_OF_PATH, True),
+    (on_partition(ESP) + END_OF_PATH, on_partition(OTHER_ESP) + END_OF_PATH, False),
+    (on_partition(bytes(16), kind=0) + END_OF_PATH, on_partition(bytes(16), kind=0) + END_OF_PATH, False),
+    (ACPI + END_OF_PATH, ACPI + END_OF_PATH, False), (on_partition(ESP) + END_OF_PATH, on_partition(ESP)[:41], False),
+    (on_partition(ESP) + END_OF_PATH, b"\4\1\3\0" + on_partition(ESP), False),
+    (on_partition(ESP) + END_OF_PATH, END_OF_PATH + on_partition(ESP), False)])
+def test_what_another_system_shares(uefi, ours, theirs, shared):
+    uefi.firmware.put(entry(3), load_option("debian", path=ours))
+    uefi.firmware.put(entry(1), load_option("Windows", path=theirs))
+    uefi.firmware.put(BOOT_ORDER, b"\1\0\3\0")
+    words = uefi.one("boot-order", "warning")["words"]
+    assert words.startswith("0001 Windows (on the same EFI system partition):" if shared else "0001 Windows:"), words
 
 
 def test_boot_order_that_is_not_in_it(uefi):

@@ -84,6 +84,7 @@ def test_help_of_each_command(tool, command):
         assert all(re.search(rf"^ +{verb} +\w", told, re.MULTILINE) for verb in ENV_VERBS)
 
 
+@pytest.mark.slow
 def test_no_option_is_missing_from_help(tool):
     """Whatever getopt knows must be documented."""
     for command, known in COMMANDS.items():
@@ -264,7 +265,15 @@ def test_json_of_status(machine):
     assert told["configured"]["image_state"] == "present" == told["stores"]["env"]["mark"]["image_state"]
     assert told["stores"]["env"]["mark"]["image_device"] == machine.swap.device
     assert type(told["configured"]["offset"]) is int
-    assert machine("status").done().out.decode().splitlines()[0] == told["words"]
+    text = machine("status").done().out.decode()
+    assert text.splitlines()[0] == told["words"]
+    session = rf"At the next power-on GRUB will resume the session of \d{{4}}-\d\d-\d\d \d\d:\d\d from {machine.swap.device}\."
+    assert re.fullmatch(session, told["words"])
+    _, *sections = text.removesuffix("\n").split("\n\n")
+    assert len(sections) > 1, "the block with its mark, and what grub.cfg names"
+    for line in text.splitlines()[2:]:
+        assert not line or re.match(r"[^ ].{11}  . [^ ]| {1,11}[^ ]+.*  . [^ ]", line), f"not aligned: {line}"
+        assert not line or line[12:14] == "  ", line
 
 
 def test_json_without_a_mark(make):

@@ -309,6 +309,7 @@ def test_device_that_ends_early(scratch, fs_state, kind):
 # ---- the tool ----
 
 
+@pytest.mark.slow
 def test_xfs_with_changes_in_its_log_is_not_mounted(make, scratch):
     """Its superblock looks the same; mounting it would replay the log."""
     machine = make("xfs", layout="fstab")

@@ -82,6 +82,7 @@ def test_others_may_work_while_the_menu_is_made(host):
     host().done()
 
 
+@pytest.mark.slow
 def test_another_that_stays_while_the_menu_is_made(host):
     """It has what setup must change next, and setup does not wait for ever."""
     host.maker("update-grub", UPDATE_GRUB + "flock /run/hibctl.lock sleep 14 >/dev/null 2>&1 & sleep 1\n")

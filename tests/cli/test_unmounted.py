@@ -221,6 +221,7 @@ def other_superblock(scratch, kind):
     return device, str(number)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["btrfs", "f2fs"])
 def test_filesystem_that_grub_cannot_write_is_not_mounted_for_it(make, scratch, kind):
     """Mounting changes it, and nothing could come of that."""
@@ -235,6 +236,7 @@ def test_filesystem_that_grub_cannot_write_is_not_mounted_for_it(make, scratch, 
     assert Path(device).read_bytes() == before and os.listdir(machine.root / "boot") == []
 
 
+@pytest.mark.slow
 def test_where_grub_cannot_write_it_is_looked_at_only(make):
     """A mark may go elsewhere, so what is there is asked; read-only, replaying nothing."""
     machine = make("btrfs", layout="fstab")

@@ -19,6 +19,7 @@ def _install(story, machine):
     story.tell("guest# apt-get install ./packages/*.deb")
     hibctl.install(machine)
     story.command(machine, "hibctl setup")
+    story.command(machine, "hibctl check")
     story.command(machine, "hibctl status", check=False)
 
 

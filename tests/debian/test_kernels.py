@@ -7,7 +7,7 @@ import pytest
 from vm.machine import Came
 from vm.scenario import REFUSED, Finding, findings
 
-from . import base
+from . import base, hibctl
 from .machine import LoginSession
 from .test_story import armed, sleep_and_come_back
 
@@ -49,6 +49,7 @@ def test_the_running_kernel_is_not_the_default(debian):
     machine.run(f"({SWAP_FILE}) 2>&1", timeout=900)
     machine.shut_down()
     newest, older = boot_older(machine)
+    machine.run("hibctl check")
     session = LoginSession(machine)
     sleep_and_come_back(machine, session)
     assert machine.run("uname -r").output.strip() == older
@@ -80,6 +81,7 @@ def remove_the_running_kernel(machine, session, newest, older):
     assert findings(machine) == [Finding("module", "offer", "unmarked")]
     assert machine.run("uname -r").output.strip() == older
     session.check()
+    assert "hibernating goes on" in hibctl.journal(machine)
     told = machine.run("hibctl status", check=False).output
     assert "without a mark" in told and f"the file of the running kernel {older} is gone" in told, told
 

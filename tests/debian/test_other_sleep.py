@@ -50,6 +50,18 @@ def test_what_is_no_hibernation_leaves_no_mark(debian):
     assert_settled(machine)
 
 
+def test_an_ordinary_start_clears_what_is_spent(debian):
+    """Marked, and then switched off without hibernating."""
+    machine = debian
+    machine.run("hibctl mark")
+    machine.shut_down()
+    assert armed(machine) == "armed"
+    machine.boot()
+    machine.run("systemctl is-system-running --wait", check=False)
+    assert_settled(machine)
+    assert "cleared: the mark is stale" in machine.run("journalctl --boot --no-pager -u hibctl-settle.service").output
+
+
 TOO_SMALL = """\
 swapoff -a
 mkswap -U $(blkid -o value -s UUID /dev/vda3) /dev/vda3 %d

@@ -17,6 +17,11 @@ def test_every_command_has_its_part(tool):
     assert list(filter(None, Page("hibctl.8").sections["COMMANDS"])) == tool.commands
 
 
+@pytest.mark.parametrize("name", ["hibctl.8", "hibctl.conf.5", "hibresume.7"])
+def test_each_page_has_examples(name):
+    assert "EXAMPLES" in Page(name).sections
+
+
 def test_the_options_before_a_command(tool):
     assert options_in(Page("hibctl.8").tags("OPTIONS")) == set(tool.options())
 

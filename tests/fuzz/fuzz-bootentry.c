@@ -9,20 +9,22 @@
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
         uint8_t *bytes = exact_copy(data, size);
-        char name[UEFI_NAME_MAX];
-        bool active;
+        struct uefi_boot_entry entry;
+        const char *name = entry.name;
 
-        memset(name, 'x', sizeof(name));
-        if (uefi_parse_boot_entry(bytes, size, name, &active) == 0) {
-                size_t len = strnlen(name, sizeof(name));
-                REQUIRE(size >= 8 && active == (data[0] & 1) && len < sizeof(name));
+        memset(&entry, 'x', sizeof(entry));
+        if (uefi_parse_boot_entry(bytes, size, &entry) == 0) {
+                size_t len = strnlen(name, sizeof(entry.name));
+                REQUIRE(size >= 8 && entry.active == (data[0] & 1) && len < sizeof(entry.name));
                 for (size_t i = 0; i < len; i++) {
                         unsigned int c = data[6 + 2 * i] | (unsigned int)data[7 + 2 * i] << 8;
                         REQUIRE(c != 0 && name[i] >= ' ' && name[i] <= '~');
                         REQUIRE((unsigned char)name[i] == c || name[i] == '?');
                 }
-                if (len < sizeof(name) - 1)
+                if (len < sizeof(entry.name) - 1)
                         REQUIRE(data[6 + 2 * len] == 0 && data[7 + 2 * len] == 0);
+                if (entry.has_partition)
+                        REQUIRE(memmem(data + 8, size - 8, entry.partition, sizeof(entry.partition)));
         }
         free(bytes);
         return 0;
