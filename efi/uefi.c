@@ -393,6 +393,7 @@ static void find_partition(const uint8_t *path, size_t n, struct uefi_boot_entry
                 if (node[0] != NODE_MEDIA || node[1] != NODE_HARD_DRIVE || len != HARD_DRIVE_LEN)
                         continue;
                 entry->has_partition = node[SIGNATURE_TYPE_AT] != 0;
+                memcpy(entry->partition_number, node + 4, sizeof(entry->partition_number));
                 memcpy(entry->partition, node + SIGNATURE_AT, UEFI_PARTITION_ID_LEN);
                 return;
         }

@@ -78,10 +78,11 @@ ssize_t uefi_boot_order(uint16_t *numbers, size_t max);
 #define UEFI_PARTITION_ID_LEN 16
 
 struct uefi_boot_entry {
-        bool active;                              /* the firmware starts it by itself */
-        char name[UEFI_NAME_MAX];                 /* what is no printable ASCII becomes '?' */
-        bool has_partition;                       /* it is started from one that has an identity */
-        uint8_t partition[UEFI_PARTITION_ID_LEN]; /* GUID of a GPT's entry, or what stands for it in an MBR */
+        bool active;              /* the firmware starts it by itself */
+        char name[UEFI_NAME_MAX]; /* what is no printable ASCII becomes '?' */
+        bool has_partition;       /* it is started from one that can be told from others, by both of these */
+        uint8_t partition_number[4];
+        uint8_t partition[UEFI_PARTITION_ID_LEN]; /* GUID of a GPT's entry, or the signature of an MBR */
 };
 
 /* The boot entry NUMBER. 0 or a negative errno, as above. */

@@ -61,7 +61,8 @@ void check_variables(const struct checkup *c, struct finding *f)
 /* Two systems whose boot loaders are on one EFI system partition both mount it, and a firmware update writes there. */
 static bool shares_partition(const struct uefi_boot_entry *a, const struct uefi_boot_entry *b)
 {
-        return a->has_partition && b->has_partition && memcmp(a->partition, b->partition, sizeof(a->partition)) == 0;
+        return a->has_partition && b->has_partition && memcmp(a->partition, b->partition, sizeof(a->partition)) == 0 &&
+               memcmp(a->partition_number, b->partition_number, sizeof(a->partition_number)) == 0;
 }
 
 static void add_name(char **names, uint16_t number, const struct uefi_boot_entry *entry,

@@ -766,9 +766,9 @@ def test_settings(healthy, text, level, words):
 END_OF_PATH = b"\x7f\xff\x04\0"
 
 
-def on_partition(guid, kind=2):
+def on_partition(guid, kind=2, number=1):
     """The node of a device path."""
-    return struct.pack("<BBHIQQ16sBB", 4, 1, 42, 1, 2048, 1 << 20, guid, 2, kind)
+    return struct.pack("<BBHIQQ16sBB", 4, 1, 42, number, 2048, 1 << 20, guid, 2, kind)
 
 
 def load_option(name, active=True, path=END_OF_PATH):
@@ -842,6 +842,7 @@ ACPI = b"\x02\x01\x0c\0" + bytes(8)
     (on_partition(ESP) + END_OF_PATH, ACPI + on_partition(ESP) + END_OF_PATH, True),
     (on_partition(ESP) + END_OF_PATH, on_partition(OTHER_ESP) + END_OF_PATH, False),
     (on_partition(bytes(16), kind=0) + END_OF_PATH, on_partition(bytes(16), kind=0) + END_OF_PATH, False),
+    (on_partition(b"mbr!", kind=1) + END_OF_PATH, on_partition(b"mbr!", kind=1, number=2) + END_OF_PATH, False),
     (ACPI + END_OF_PATH, ACPI + END_OF_PATH, False), (on_partition(ESP) + END_OF_PATH, on_partition(ESP)[:41], False),
     (on_partition(ESP) + END_OF_PATH, b"\4\1\3\0" + on_partition(ESP), False),
     (on_partition(ESP) + END_OF_PATH, END_OF_PATH + on_partition(ESP), False)])
