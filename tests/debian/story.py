@@ -30,12 +30,11 @@ def _night(story, machine, session, picture):
     story.tell("The machine is off. systemd has called hibctl, which has put into the firmware's memory:")
     story.quote(f"{MARK} = {Nvram(machine._nvram).get(MARK).decode()}")
     story.tell("Power on. From here on nobody touches a key.")
-    machine.power_on(menu=picture is not None)
-    if picture:
-        machine.wait_menu(scenario.RESUME_TITLE)
-        machine.screenshot(picture)
-        story.tell(f"GRUB's menu ({picture}):")
-        story.quote("\n".join(line.rstrip() for line in machine.console.screen().splitlines() if line.strip()))
+    machine.power_on(menu=True)
+    machine.wait_menu(scenario.RESUME_TITLE)
+    machine.screenshot(picture)
+    story.tell(f"GRUB's menu ({picture}):")
+    story.quote("\n".join(line.rstrip() for line in machine.console.screen().splitlines() if line.strip()))
     if machine.wait_guest() is not Came.RESUMED:
         raise machine._error("the machine booted afresh instead of resuming")
     before = session.count
@@ -58,7 +57,7 @@ def play(story, logs):
             story.tell(f"{base.USER} is logged in on the console, in a shell with process number {session.pid}. It has "
                        f"{session.secret} in a variable, and nowhere else.")
             for number in range(ROUNDS):
-                _night(story, machine, session, logs / "menu.png" if number == 0 else None)
+                _night(story, machine, session, logs / f"menu-{number + 1}.png")
             story.command(machine, "hibctl status", check=False)
             story.command(machine, "journalctl --boot --no-pager --output=short-iso --unit=systemd-hibernate.service")
             if machine.power_ons != 1 + ROUNDS:

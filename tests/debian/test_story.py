@@ -55,7 +55,7 @@ def test_a_login_session_lives_through_three_nights(debian, logs):
     assert checked.status == 0, checked
     session = LoginSession(machine)
     for number in range(ROUNDS):
-        sleep_and_come_back(machine, session, logs / "menu.png" if number == 0 else None)
+        sleep_and_come_back(machine, session, logs / f"menu-{number + 1}.png")
     assert machine.power_ons == 1 + ROUNDS
 
     # The journal, which slept as well, tells it all.
