@@ -4,8 +4,8 @@
 #
 # test-contrib.sh WORKDIR GRUBSRC [GRUBLIB]: builds the module inside a copy of
 # GRUB's source, as GRUB's INSTALL describes for GRUB_CONTRIB. Exits with 0 only
-# if GRUB made hibresume.mod, for EFI and for a PC, and it is the module: its
-# name, the modules it needs, and its guard are in it.
+# if GRUB made hibresume.mod, for EFI and for a PC (or for those in PLATFORMS),
+# and it is the module: its name, the modules it needs, and its guard are in it.
 #
 # Which modules it needs, and that no name in it is another's, GRUB works out
 # from all its modules. Those that are in GRUBLIB/x86_64-efi and GRUBLIB/i386-pc
@@ -95,5 +95,9 @@ cp -R "$source" "$work/grub"
 cd "$work/grub"
 run autogen.log env GRUB_CONTRIB="$work/contrib" PYTHON="${PYTHON:-python3}" \
   ./autogen.sh
-build_for efi x86_64
-build_for pc i386
+for platform in ${PLATFORMS:-efi pc}; do
+  case $platform in
+    efi) build_for efi x86_64 ;;
+    *) build_for "$platform" i386 ;;
+  esac
+done

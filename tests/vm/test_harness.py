@@ -110,6 +110,7 @@ def test_guest_looks_like_its_fstab(plain_disks, machine_on):
     assert machine.disk.parts["swap"].device in machine.run("cat /proc/swaps").output
 
 
+@slow
 @on_seabios
 def test_command_channel_is_exact(plain_disks, machine_on):
     machine = machine_on(plain_disks.disk()).boot()
@@ -198,6 +199,7 @@ def test_files_of_a_disk(plain_disks, boot):
     assert not disk.exists(path)
 
 
+@slow
 @pytest.mark.parametrize("boot", [boot for boot in Boot if not boot.takes_marks], ids=lambda boot: boot.value)
 def test_files_that_can_only_be_read(plain_disks, boot):
     disk = plain_disks.disk(Layout(boot), variables=(("saved_entry", "stock"),))

@@ -278,6 +278,7 @@ BAD_PLANS = {
 }
 
 
+@slow
 @on_seabios
 def test_bad_plan_is_refused_and_nothing_changes(sleeper, disks):
     machine, witness = sleeper(BOOT_IN_ROOT, **HELD)
