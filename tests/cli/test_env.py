@@ -110,6 +110,7 @@ def session(pair, seed):
         assert problem is None, f"seed {seed}, started with {data!r}, then {words[:number]}:\n{problem}"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("first", range(0, 120, 40))
 def test_sessions(pair, first):
     for seed in range(first, first + 40):

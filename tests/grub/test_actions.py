@@ -259,6 +259,7 @@ def test_discard_stale_mark(make_disk):
     assert disk.content() == changed(before, [(mark().text(), marks.empty())])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("state", ["armed", "taken"])
 def test_discard_leaves_the_mark_of_another_image(make_disk, state):
     """An image that nobody marked is offered and discarded; what the mark names is another one, out of sight now."""
@@ -316,6 +317,7 @@ def load(workdir, module, **replaced):
     return rig.boot(rig.Disk(workdir, files).path)
 
 
+@pytest.mark.slow
 def test_module_of_another_release(workdir):
     output = workdir / "other" / "hibresume.mod"
     release, symbol = rig.OTHER_RELEASE

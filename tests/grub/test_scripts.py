@@ -133,6 +133,7 @@ def test_resume_device_that_is_none(write, tag):
     assert f"Warning: {tag}: no such resume device" in said
 
 
+@pytest.mark.slow
 def test_initramfs_tools(write, etc):
     folder = etc / "initramfs-tools" / "conf.d"
     folder.mkdir(parents=True)
@@ -186,6 +187,7 @@ def test_no_kernel_found(write):
     assert probe_options(text) == f"--device 'UUID={IMAGE}' --offset 0 --page-size 4096"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("shell", ["dash", "bash"])  # what /bin/sh is in the field
 def test_translation(write, tmp_path, shell):
     """A translation may hold any character, and change the order of nothing."""
@@ -282,6 +284,7 @@ def test_same_words_as_10_linux(mkconfig):
         word for word in ordinary if word not in ("resume=UUID=1-2", "noresume")]
 
 
+@pytest.mark.slow
 def test_newest_kernel(mkconfig):
     """The one that 10_linux puts first, and its initial ramdisk, as GRUB sees them."""
     first = re.search(r"linux\t(\S*)", mkconfig[0]).group(1)

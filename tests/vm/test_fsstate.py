@@ -80,6 +80,7 @@ def fs_state():
     return ask
 
 
+@pytest.mark.slow
 def test_states(any_kernel, scratch, logs, fs_state):
     kinds = {name: kind for name, kind in KINDS.items() if any_kernel.modules(kind.module)}
     assert {"fat12", "fat16", "fat32", "exfat"} <= set(kinds)

@@ -212,6 +212,7 @@ def test_files_that_can_only_be_read(plain_disks, boot):
     assert disk.read_raw(0, disk.layout.size) == before
 
 
+@pytest.mark.slow
 def test_swap_areas_of_a_disk(plain_disks):
     for swap in (Swap.PARTITION, Swap.FILE):
         disk = plain_disks.disk(Layout(swap=swap, second_swap=True))
