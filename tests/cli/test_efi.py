@@ -679,6 +679,20 @@ def test_an_older_mark_in_an_unmounted_block_goes(make):
     assert envblock.slot(uefi.machine.grub_reads()) == envblock.EMPTY and not uefi.machine.fs.is_in_use()
 
 
+def test_an_older_mark_in_a_block_that_cannot_be_mounted_for_writing(make):
+    """Found out before the new one is written."""
+    uefi = Firmware(make(layout="fstab"))
+    machine = uefi.machine
+    machine("setup").done()
+    uefi("mark", "--store=env").done()
+    before = machine.grub_reads()
+    run("blockdev", "--setro", machine.fs.device)
+    machine.scratch.undo.callback(run, "blockdev", "--setrw", machine.fs.device)
+    result = uefi("mark", "--store=efi")
+    assert result.status in (1, 3) and machine.fs.device in result.err and len(result.err.splitlines()) == 1, result
+    assert MARK not in uefi.names() and machine.grub_reads() == before and not machine.fs.is_in_use()
+
+
 def test_a_boot_filesystem_that_grub_cannot_write_and_nobody_has_mounted(make):
     """The variable takes the mark all the same, and is cleared."""
     uefi = Firmware(make("btrfs", layout="fstab"))

@@ -363,11 +363,12 @@ def test_boot_is_on_the_root_filesystem(start):
     assert sk.marked() == "bootbits"
 
 
-def read_only_folder(sk, files=()):
+def read_only_folder(sk, files=None):
+    """FILES: contents by name."""
     folder = sk.scratch.folder("ro")
     sk.scratch.mount("none", folder, "-t", "tmpfs")
-    for name in files:
-        (folder / name).write_bytes(b"something")
+    for name, data in (files or {}).items():
+        (folder / name).write_bytes(data)
     run("mount", "-o", "remount,ro", folder)
     return folder
 
@@ -388,7 +389,7 @@ def test_failure_after_the_unmount(start, how):
     elif how == "read-only":
         sk.plan = read_only_folder(sk) / "plan"
     else:
-        args = [f"--initramfs={read_only_folder(sk, ['initramfs'])}/initramfs"]
+        args = [f"--initramfs={read_only_folder(sk, {'initramfs': b'something'})}/initramfs"]
     result = sk.prepare("--unmount", *args)
     assert result.status in (1, 3) and len(result.err.splitlines()) == 1, result
     assert mount_line(sk.boot) == before
@@ -869,6 +870,18 @@ def test_no_older_plan_stays_in_the_initramfs_of_a_failing_prepare(start):
     assert initramfs.read_bytes().rstrip(b"\0") == b"x" * 5001
 
 
+def test_an_older_plan_that_cannot_be_taken_out(start):
+    """Found out while the boot filesystem is still mounted."""
+    sk = start()
+    initramfs = sk.scratch.path / "initramfs"
+    initramfs.write_bytes(b"x" * 5001)
+    sk.prepare(f"--initramfs={initramfs}").done()
+    folder = read_only_folder(sk, {"initramfs": initramfs.read_bytes()})
+    before = mount_line(sk.boot)
+    sk.prepare("--unmount", f"--initramfs={folder}/initramfs").says_no(1, folder / "initramfs")
+    assert mount_line(sk.boot) == before and not sk.plan.exists()
+
+
 @pytest.mark.parametrize("dry_run", [(), ("--dry-run",)], ids=["for real", "dry run"])
 def test_an_unmounted_boot_filesystem_that_grub_cannot_write(make, dry_run):
     sk = SaveKernel(make("btrfs", layout="fstab"))
@@ -1227,7 +1240,7 @@ def test_initramfs_on_the_boot_filesystem(start):
 def test_a_prepare_that_fails_late_leaves_no_note(start):
     """What it unmounted it has mounted again: settle must not, if somebody unmounts it for good afterwards."""
     sk = start()
-    initramfs = read_only_folder(sk, ["initramfs"]) / "initramfs"
+    initramfs = read_only_folder(sk, {"initramfs": b"something"}) / "initramfs"
     sk.machine("prepare", "--unmount", f"--initramfs={initramfs}").says_no(1, initramfs)
     assert is_mounted(sk.boot) and not list((sk.machine.root / "run/hibctl").iterdir())
 
