@@ -15,7 +15,8 @@ from .scripts import IMAGE, SETTINGS, grub_cfg
 TRICKY = "it's \"$(halt)\" ; `x` \\ {a} %s $root"
 
 
-@pytest.fixture(scope="module")
+# For the session: the order of the tests, what is slow first, sets a module's fixtures up more than once.
+@pytest.fixture(scope="session")
 def script(scratch):
     """06_hibctl in a folder as /etc has it, so that it finds its settings there."""
     folder = scratch / "etc" / "grub.d"
@@ -242,7 +243,7 @@ cp grub.cfg "$1/"
 """
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def mkconfig(scratch):
     """What the real grub-mkconfig makes, with the distribution's own scripts beside ours."""
     if os.geteuid() != 0:
