@@ -114,6 +114,8 @@ complete -c hibctl -n '__hibctl_command mark prepare' -l kernel -r -F -d 'kernel
 complete -c hibctl -n '__hibctl_command mark prepare' -l initrd -x -a '(__hibctl_initrds)' -d 'its initial ramdisk, or none'
 complete -c hibctl -n '__hibctl_command mark prepare locate resume' -l plan -r -F -d 'the plan for a save kernel'
 complete -c hibctl -n '__hibctl_command mark' -l store -x -a 'env efi bootbits' -d 'where to write the mark'
+complete -c hibctl -n '__hibctl_command mark' -l check-image -d 'with a plan, look whether the image is there'
+complete -c hibctl -n '__hibctl_command settle' -l at-boot -d 'the system has just been started'
 complete -c hibctl -n '__hibctl_command mark' -l boot-next -d 'start the boot entry of this time once more'
 complete -c hibctl -n '__hibctl_command mark setup prepare resume' -s n -l dry-run -d 'change nothing, say what would be done'
 

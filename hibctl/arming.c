@@ -4,9 +4,11 @@
 #include "config.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <string.h>
 #include <sys/random.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "arming.h"
 #include "device.h"
@@ -134,8 +136,10 @@ bool arming_comes_first(const struct reading *reading, const struct mark *mark)
 {
         const struct mark *older = &reading->mark;
 
-        return reading->status == SOURCE_VALID && !older->empty && older->state != MARK_NONE &&
-               target_same_area(older, mark);
+        if (reading->status != SOURCE_VALID || older->empty || older->state == MARK_NONE)
+                return false;
+        /* A hint of another area that holds no image is believed all the same. */
+        return target_same_area(older, mark) || (older->state == MARK_ARMED && older->verify == MARK_VERIFY_HINT);
 }
 
 /* With the store open. */
@@ -271,7 +275,17 @@ char *arming_why_no_bits(const char *prefix, const struct grub_request *asked, c
 
 /* ---- by a plan ---- */
 
-static int check_image_device(const struct plan *plan, const char *device)
+/* The machine is switched off right after the mark, without a system that would write out what is in memory. */
+static int flush_device(const char *device)
+{
+        _cleanup_close_ int fd = open(device, O_RDONLY | O_CLOEXEC);
+
+        if (fd < 0 || fsync(fd) < 0)
+                return fail(_("%s: the image may not be on the disk as a whole: %m; write it again"), device);
+        return EXIT_DONE;
+}
+
+static int check_image_device(const struct plan *plan, const char *device, bool check_image)
 {
         const struct mark *mark = &plan->mark;
         struct image_header header;
@@ -292,7 +306,11 @@ static int check_image_device(const struct plan *plan, const char *device)
                         _("%s: where the plan says that the image is there is neither an image nor a swap area; make "
                           "the plan anew"),
                         device);
-        return EXIT_DONE;
+        if (!check_image)
+                return EXIT_DONE;
+        if (header.kind == IMAGE_SWAP)
+                return refuse(_("%s: there is no image that could be marked; write it first"), device);
+        return flush_device(device);
 }
 
 /* Who wrote that did not know what it is for, or is not to be trusted. */
@@ -307,7 +325,7 @@ static int check_contradiction(const char *file, const struct plan *plan)
         return EXIT_DONE;
 }
 
-int arming_check_plan(const char *file, const struct plan *plan)
+int arming_check_plan(const char *file, const struct plan *plan, bool check_image)
 {
         _cleanup_free_ char *device = NULL;
         char machine[PLAN_UUID_MAX + 1];
@@ -329,5 +347,5 @@ int arming_check_plan(const char *file, const struct plan *plan)
                         _("%s: the device of the image is not there; load its driver, or wait for it with 'hibctl "
                           "locate'"),
                         plan->mark.image);
-        return check_image_device(plan, device);
+        return check_image_device(plan, device, check_image);
 }

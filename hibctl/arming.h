@@ -68,7 +68,8 @@ bool arming_has_module(const char *prefix);
 char *arming_why_no_bits(const char *prefix, const struct grub_request *asked, const struct mark *mark);
 
 /* In a save kernel: refuses unless PLAN, which was read from FILE, is of this machine, and the device of the image is
- * the one that it was and holds a swap area or an image. */
-int arming_check_plan(const char *file, const struct plan *plan);
+ * the one that it was and holds a swap area or an image. CHECK_IMAGE: an image, which then is on the disk as a whole.
+ */
+int arming_check_plan(const char *file, const struct plan *plan, bool check_image);
 
 #endif

@@ -13,7 +13,7 @@
 #include "remount.h"
 #include "situation.h"
 
-enum { OPTION_DISCARD = 256, OPTION_LOCATION };
+enum { OPTION_DISCARD = 256, OPTION_LOCATION, OPTION_AT_BOOT };
 
 static const struct option cancel_options[] = {
         { "discard-image", no_argument, NULL, OPTION_DISCARD },
@@ -23,6 +23,7 @@ static const struct option cancel_options[] = {
 };
 
 static const struct option settle_options[] = {
+        { "at-boot", no_argument, NULL, OPTION_AT_BOOT },
         { "help", no_argument, NULL, 'h' },
         { 0 },
 };
@@ -95,6 +96,8 @@ static int clear(const struct situation *s, bool (*which)(const struct situation
 struct outcome {
         const char *what; /* key in JSON */
         bool done;
+        const char *also; /* another key, or NULL */
+        bool also_done;
         const char *words;  /* translated, or NULL */
         const char *reason; /* translated, or NULL */
         enum verdict_reason was;
@@ -112,6 +115,8 @@ static void report(const struct outcome *outcome)
                 return;
         o = json_object_new_object();
         json_object_object_add(o, outcome->what, json_object_new_boolean(outcome->done));
+        if (outcome->also)
+                json_object_object_add(o, outcome->also, json_object_new_boolean(outcome->also_done));
         add_text(o, "was", verdict_reason_name(outcome->was));
         print_json(o);
 }
@@ -201,6 +206,19 @@ static int check_all_seen(const struct situation *s, int r)
         return r;
 }
 
+/* An initramfs that knows the area looks for an image there, whatever GRUB does. Returns whether there is one. */
+static bool say_what_stays(const struct situation *s)
+{
+        for (size_t i = 0; i < N_SOURCES; i++)
+                if (s->seen[i] == IMAGE_PRESENT) {
+                        say(_("the image on %s is still there, and an ordinary start may resume it; 'hibctl cancel "
+                              "--discard-image' discards it"),
+                            situation_mark(s, i)->image);
+                        return true;
+                }
+        return false;
+}
+
 static int cancel_mark(const struct situation *s, struct outcome *outcome)
 {
         int r, image = EXIT_NOTHING, variables;
@@ -221,7 +239,9 @@ static int cancel_mark(const struct situation *s, struct outcome *outcome)
                 outcome->words = r == EXIT_NOTHING ? _("nothing is marked") : NULL;
                 return r;
         }
-        if (!situation_systemd_is_live(s) || location || image == EXIT_DONE)
+        if (r == EXIT_DONE && image != EXIT_DONE && say_what_stays(s))
+                outcome->words = _("cancelled");
+        else if (image == EXIT_DONE || location || !situation_systemd_is_live(s))
                 outcome->words = _("cancelled: the next power-on boots normally");
         else
                 outcome->words = _("cancelled");
@@ -244,25 +264,85 @@ static enum verdict_reason what_it_was(const struct situation *s, bool (*which)(
         return judgement.reason;
 }
 
+/* ---- at boot ---- */
+
+static bool at_boot;
+
+static bool is_armed(const struct situation *s, size_t at)
+{
+        return is_marked(s, at) && s->readings[at].status == SOURCE_VALID && s->readings[at].mark.state == MARK_ARMED &&
+               !situation_is_spent(s, at);
+}
+
+/* A session of this system was marked and not resumed at this start: its device was not there, or somebody chose
+ * another entry. By now its filesystems have been written to, so no later power-on may resume it by itself. */
+static bool is_overtaken(const struct situation *s, size_t at)
+{
+        return at_boot && is_armed(s, at) && situation_is_own(s, at);
+}
+
+/* The same of what systemd left behind. A note, which cannot be compared without the image, is taken for one of it. */
+static bool is_location_overtaken(const struct situation *s)
+{
+        const struct systemd_claim *claim = &s->systemd;
+        bool tried = s->seen[AT_SYSTEMD] == IMAGE_PRESENT ? claim->tried : claim->noted;
+
+        return at_boot && situation_systemd_is_live(s) && !tried && situation_is_own(s, AT_SYSTEMD);
+}
+
+static void say_overtaken(const char *place)
+{
+        say(_("%s: the session that is marked there was not resumed at this start, so GRUB will not resume it by itself "
+              "any more"),
+            place);
+}
+
+/* EXIT_NOTHING if there is none; the first error, but the others are disarmed all the same. */
+static int disarm_overtaken(const struct situation *s)
+{
+        int result = EXIT_NOTHING;
+
+        for (size_t i = 0; i < N_STORES; i++) {
+                int r = is_overtaken(s, i) ? store_take(stores[i], &s->readings[i]) : EXIT_NOTHING;
+
+                if (r == EXIT_DONE)
+                        say_overtaken(s->readings[i].place);
+                result = both(result, r);
+        }
+        if (is_location_overtaken(s)) {
+                int r = systemd_delete();
+
+                if (r == EXIT_DONE)
+                        say_overtaken("HibernateLocation");
+                result = both(result, r);
+        }
+        return result;
+}
+
+/* ---- settling ---- */
+
 /* A mark stays that may yet be resumed: then BootNext stays, too. */
-static bool is_still_armed(const struct situation *s)
+static bool is_still_armed(const struct situation *s, bool disarmed)
 {
         for (size_t i = 0; i < N_STORES; i++)
-                if (is_marked(s, i) && s->readings[i].status == SOURCE_VALID &&
-                    s->readings[i].mark.state == MARK_ARMED && !situation_is_spent(s, i))
+                if (is_armed(s, i) && !(disarmed && is_overtaken(s, i)))
                         return true;
         return false;
 }
 
 static int settle_mark(const struct situation *s, struct outcome *outcome)
 {
-        int r = clear(s, situation_is_spent), variables = EXIT_NOTHING;
+        int r = clear(s, situation_is_spent), disarmed = disarm_overtaken(s), variables = EXIT_NOTHING;
+        bool all_disarmed = disarmed == EXIT_DONE, live = situation_systemd_is_live(s);
 
-        *outcome = (struct outcome){ .what = "cleared", .done = r != EXIT_NOTHING };
-        if (!is_still_armed(s))
-                variables = clear_variables(s, situation_systemd_is_live(s));
+        *outcome = (struct outcome){
+                .what = "cleared", .done = r != EXIT_NOTHING, .also = "disarmed", .also_done = all_disarmed
+        };
+        if (!is_still_armed(s, all_disarmed))
+                variables = clear_variables(s, live && !(all_disarmed && is_location_overtaken(s)));
         outcome->was = what_it_was(s, outcome->done ? situation_is_spent : is_marked);
-        if (is_any_marked(s)) {
+        r = both(r, disarmed);
+        if (is_any_marked(s) && (outcome->done || disarmed == EXIT_NOTHING)) {
                 outcome->words = outcome->done ? _("cleared")
                                  : outcome->was == REASON_TRIED
                                          ? _("left alone ('hibctl cancel --discard-image' gives the session up)")
@@ -355,6 +435,9 @@ static int run_settle(int argc, char *argv[])
 
         while ((c = getopt_long(argc, argv, "h", settle_options, NULL)) != -1)
                 switch (c) {
+                case OPTION_AT_BOOT:
+                        at_boot = true;
+                        break;
                 case 'h':
                         print_command_help(&command_settle);
                         return EXIT_DONE;
@@ -382,11 +465,14 @@ const struct command command_cancel = {
 
 const struct command command_settle = {
         .name = "settle",
-        .arguments = "",
+        .arguments = "[--at-boot]",
         .summary = N_("after a resume or a failed one: clear a mark that is spent or stale"),
-        .options = N_("  -h, --help  show this help\n\n"
-                      "A boot filesystem that 'hibctl prepare --unmount' unmounted is mounted again.\n"
-                      "Call it when hibernating is over, not right after 'systemctl hibernate', which does not wait:\n"
-                      "a mark without an image is taken for a stale one.\n"),
+        .options =
+                N_("      --at-boot  the system starts afresh: GRUB shall not resume by itself any more what it has\n"
+                   "                 marked and was started without\n"
+                   "  -h, --help     show this help\n\n"
+                   "A boot filesystem that 'hibctl prepare --unmount' unmounted is mounted again.\n"
+                   "Call it when hibernating is over, not right after 'systemctl hibernate', which does not wait:\n"
+                   "a mark without an image is taken for a stale one.\n"),
         .run = run_settle,
 };

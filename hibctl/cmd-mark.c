@@ -19,12 +19,13 @@
 #include "store-efi.h"
 #include "store-env.h"
 
-enum { OPTION_STORE = 256, OPTION_PLAN, OPTION_BOOT_NEXT };
+enum { OPTION_STORE = 256, OPTION_PLAN, OPTION_BOOT_NEXT, OPTION_CHECK_IMAGE };
 
 static const struct option options[] = {
         WISH_OPTIONS,
         { "store", required_argument, NULL, OPTION_STORE },
         { "plan", required_argument, NULL, OPTION_PLAN },
+        { "check-image", no_argument, NULL, OPTION_CHECK_IMAGE },
         { "boot-next", no_argument, NULL, OPTION_BOOT_NEXT },
         { "dry-run", no_argument, NULL, 'n' },
         { "help", no_argument, NULL, 'h' },
@@ -36,7 +37,8 @@ struct request {
         const char *plan;          /* file; NULL in the running system */
         const struct store *store; /* the only one to use; NULL: choose */
         bool dry_run;
-        bool boot_next; /* asked for on the command line */
+        bool check_image; /* with a plan: it was written before */
+        bool boot_next;   /* asked for on the command line */
         struct settings settings;
 };
 
@@ -218,6 +220,16 @@ struct here {
         char text[MARK_WIDTH];
 };
 
+/* A mark in the environment block is written with everything that its filesystem has in a journal, where GRUB does not
+ * look. With another store a new kernel or initial ramdisk may be there still. */
+static void write_files_out(const struct bootfs *fs)
+{
+        if (fs->journal && !fs->mounted_here && !bootfs_is_read_only(fs) && bootfs_write_out(fs) < 0)
+                say(_("%s: cannot write its filesystem out: %m; if the kernel or its initial ramdisk is new, GRUB may not "
+                      "find it"),
+                    fs->prefix);
+}
+
 static int put_here(struct here *here, const struct store *store)
 {
         const struct mark *mark = &here->outcome->mark;
@@ -227,6 +239,8 @@ static int put_here(struct here *here, const struct store *store)
         if (store == &store_env)
                 return here->env_result == EXIT_DONE ? put(here->request, store, &here->env, mark, here->text)
                                                      : here->env_result;
+        if (!here->request->dry_run)
+                write_files_out(store_env_bootfs());
         return put_foremost(here->request, store, &where, mark, here->text, /* env_is_open= */ true);
 }
 
@@ -406,7 +420,7 @@ static int arm_by_plan(const struct request *request, struct outcome *outcome)
                           "one for this jump with 'hibctl prepare'"),
                         request->plan);
         if (r == EXIT_DONE)
-                r = arming_check_plan(request->plan, &plan);
+                r = arming_check_plan(request->plan, &plan, request->check_image);
         if (r != EXIT_DONE)
                 return r;
         outcome->mark = plan.mark;
@@ -457,6 +471,8 @@ static int check_request(const struct request *request)
         if (request->plan && (wish->image || wish->kernel || wish->initrd))
                 return usage_error(
                         _("--plan says what to mark; --image, --kernel and --initrd were for 'hibctl prepare'"));
+        if (request->check_image && !request->plan)
+                return usage_error(_("--check-image goes with --plan: in the running system there is no image yet"));
         return EXIT_DONE;
 }
 
@@ -472,6 +488,9 @@ static int run(int argc, char *argv[])
                         if (!request.store)
                                 return usage_error(_("--store=%s: unknown store; there are: env, efi, bootbits"),
                                                    optarg);
+                        break;
+                case OPTION_CHECK_IMAGE:
+                        request.check_image = true;
                         break;
                 case OPTION_BOOT_NEXT:
                         request.boot_next = true;
@@ -506,7 +525,7 @@ static int run(int argc, char *argv[])
 const struct command command_mark = {
         .name = "mark",
         .arguments =
-                "[--dry-run] [--plan=FILE | [--image=DEVICE [--offset=PAGES]] [--kernel=FILE] [--initrd=FILE|none]]\n"
+                "[--dry-run] [--plan=FILE [--check-image] | [--image=DEVICE [--offset=PAGES]] [--kernel=FILE] [--initrd=FILE|none]]\n"
                 "       [--store=STORE] [--boot-next]",
         .summary = N_("arm: the next power-on resumes from the image, once"),
         .options = N_("      --image=DEVICE  device, tag (UUID=...) or swap file that holds the image;\n"
@@ -517,6 +536,8 @@ const struct command command_mark = {
                       "                      the resume device, by the UUID of its partition\n"
                       "      --plan=FILE     in a save kernel: mark what 'hibctl prepare' planned, touching\n"
                       "                      nothing that the sleeping system holds\n"
+                      "      --check-image   after the image was written: refuse if it is not there, and see to it\n"
+                      "                      that all of it is on the disk\n"
                       "      --store=STORE   where to write the mark: env, efi or bootbits; default: what\n"
                       "                      hibctl.conf(5) says, or the best that is safe (--dry-run tells why)\n"
                       "      --boot-next     where another system comes first in the firmware's boot order: start\n"

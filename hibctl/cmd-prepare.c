@@ -329,8 +329,8 @@ static int look_at_what_lasts(const struct request *request, struct plan *plan, 
         return r == EXIT_DONE ? size_of_image(plan) : r;
 }
 
-/* The save kernel could not clear it, and GRUB looks there first. Whatever it was for is over: another one is about to
- * be made. */
+/* GRUB looks there first, and the save kernel may not be able to clear it, even where it should: a driver is missing,
+ * or the disk is gone. Whatever it was for is over: another one is about to be made. */
 static int clear_older(const struct request *request, const struct reading *reading, const struct plan *plan)
 {
         char empty[MARK_WIDTH];
@@ -371,7 +371,7 @@ static int look_around(const struct request *request, struct plan *plan, struct 
                 r = describe_boot(request, fs, plan, boot);
         if (r == EXIT_DONE && is_for_release(request, plan, boot) && !request->dry_run)
                 r = store_env.reserve();
-        if (r == EXIT_DONE && plan->boot_state == PLAN_BOOT_HELD)
+        if (r == EXIT_DONE && !bootfs_why_not_writable(fs))
                 r = clear_older(request, &reading, plan);
         if (r == EXIT_DONE)
                 r = plan_bootbits(request, &asked, plan, boot);

@@ -169,7 +169,6 @@ static bool may_hold_a_mark(const struct store *store, const struct reading *rea
 static int take(const struct store *store, const struct mark *image)
 {
         _cleanup_reading_ struct reading reading = { 0 };
-        char text[MARK_WIDTH];
         int r = store->read(&reading), same;
 
         if (r == EXIT_DONE && may_hold_a_mark(store, &reading))
@@ -183,12 +182,7 @@ static int take(const struct store *store, const struct mark *image)
                 return fail(_("%s: cannot look at the device: %s"), reading.mark.image, strerror(-same));
         if (same == 0)
                 return EXIT_DONE;
-        reading.mark.state = MARK_TAKEN;
-        if (store == &store_efi)
-                mark_format_empty(text); /* a variable is taken by deleting it */
-        else if (mark_format(&reading.mark, text, NULL) != MARK_OK)
-                return fail(_("%s: the mark cannot be written"), reading.place);
-        r = store->write(text);
+        r = store_take(store, &reading);
         if (r == EXIT_DONE)
                 say_step(_("%s: took the mark"), reading.place);
         return r;

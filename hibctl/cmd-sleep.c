@@ -41,7 +41,7 @@ static void take_note(void)
                 say(_("/var/lib/hibctl/unmarked: cannot note this there for 'hibctl status': %s"), strerror(-r));
 }
 
-/* R: of reading the settings. What is not marked is no danger: the boot loader offers the session. So hibernating is
+/* R: of reading the settings. What is not marked is not lost: the boot loader offers the session. So hibernating is
  * stopped only if it was asked for: the battery may be nearly empty. */
 static int before(const struct settings *settings, int r)
 {
@@ -54,8 +54,8 @@ static int before(const struct settings *settings, int r)
         take_note();
         if (settings->sleep == SLEEP_REQUIRE)
                 return r;
-        say(_("there is no mark, so GRUB will offer the session, if it finds the image, and not resume it by itself; "
-              "hibernating goes on"));
+        say(_("there is no mark; at the next power-on GRUB will offer the session, if it finds the image, or follow an "
+              "older mark or systemd's HibernateLocation, if there is one; hibernating goes on"));
         return EXIT_DONE;
 }
 

@@ -56,7 +56,7 @@ static bool awaits_its_image(const struct situation *s)
         struct source sources[N_SOURCES];
         struct judgement then;
 
-        if (s->judgement.reason != REASON_STALE || !s->request.asks || !situation_awaits_image(s, at))
+        if (!s->request.asks || !situation_awaits_image(s, at))
                 return false;
         memcpy(sources, s->sources, sizeof(sources));
         sources[at].image = IMAGE_PRESENT;
@@ -86,6 +86,11 @@ static char *headline(const struct situation *s)
                 if (s->judgement.source == AT_SYSTEMD) /* it does not say when */
                         return xasprintf(_("At the next power-on GRUB will resume the session that systemd put on %s."),
                                          decisive_device(s));
+                if (s->seen[s->judgement.source] == IMAGE_GONE) /* GRUB cannot see that, and believes the hint */
+                        return xasprintf(
+                                _("At the next power-on GRUB will start %s once, but there is no image on %s to "
+                                  "resume, so it will boot normally."),
+                                mark->kernel, decisive_device(s));
                 return xasprintf(_("At the next power-on GRUB will resume the session of %.10s %.5s from %s."),
                                  mark->time, mark->time + 11, decisive_device(s));
         case VERDICT_OFFER:

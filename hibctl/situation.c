@@ -9,6 +9,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "globals.h"
 #include "grubcfg.h"
 #include "say.h"
 #include "situation.h"
@@ -240,6 +241,24 @@ bool situation_is_spent(const struct situation *s, size_t at)
                (source->state == MARK_TAKEN && source->verify == MARK_VERIFY_HINT && s->seen[at] != IMAGE_PRESENT);
 }
 
+/* Another kernel of this system may have been started instead of the one that was marked. */
+static bool has_modules_for(const char *release)
+{
+        _cleanup_free_ char *name = xasprintf("/lib/modules/%s/", release), *path = in_root(name);
+
+        return release[0] && release[0] != '.' && !is_missing(path);
+}
+
+bool situation_is_own(const struct situation *s, size_t at)
+{
+        const struct mark *mark = situation_mark(s, at), *configured = situation_mark(s, AT_CONFIGURED);
+
+        if (!mark)
+                return false;
+        return s->no_request || has_modules_for(mark->release) ||
+               (configured && target_compare_areas(mark, configured) != 0);
+}
+
 static bool is_of_this_boot(const struct mark *mark)
 {
         struct timespec up;
@@ -259,7 +278,9 @@ bool situation_awaits_image(const struct situation *s, size_t at)
 
 bool situation_systemd_is_live(const struct situation *s)
 {
-        return s->sources[AT_SYSTEMD].status == SOURCE_VALID && s->seen[AT_SYSTEMD] == IMAGE_PRESENT;
+        enum image_state seen = s->seen[AT_SYSTEMD];
+
+        return s->sources[AT_SYSTEMD].status == SOURCE_VALID && seen != IMAGE_GONE && seen != IMAGE_FOREIGN;
 }
 
 const struct mark *situation_mark(const struct situation *s, size_t at)

@@ -47,11 +47,16 @@ void situation_free(struct situation *s);
  * that of a store. */
 bool situation_is_spent(const struct situation *s, size_t at);
 
+/* What the source names is a session of this system, not of another one on this machine: its kernel is installed here,
+ * or GRUB offers what is in that area with this system's kernel. What cannot be seen speaks for it. */
+bool situation_is_own(const struct situation *s, size_t at);
+
 /* A mark that was made since this system was started, and the image is not there yet: nothing is wrong with that. AT as
  * above. */
 bool situation_awaits_image(const struct situation *s, size_t at);
 
-/* systemd's variable names an image that is there: what the boot loader knows of a try must not be forgotten. */
+/* systemd's variable names an image that is there, or may be there at the next power-on: what the boot loader knows of
+ * a try must not be forgotten. */
 bool situation_systemd_is_live(const struct situation *s);
 
 /* What the source names, or NULL if it names no image. */

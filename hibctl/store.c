@@ -23,6 +23,19 @@ void reading_free(struct reading *r)
         r->place = r->prefix = r->why_not_writable = NULL;
 }
 
+int store_take(const struct store *store, const struct reading *reading)
+{
+        struct mark mark = reading->mark;
+        char text[MARK_WIDTH];
+
+        mark.state = MARK_TAKEN;
+        if (store == &store_efi)
+                mark_format_empty(text);
+        else if (mark_format(&mark, text, NULL) != MARK_OK)
+                return fail(_("%s: the mark cannot be written"), reading->place);
+        return store->write(text);
+}
+
 static int lock_fd = -1;
 
 static void on_alarm(int signal)

@@ -61,6 +61,10 @@ struct store {
 
 extern const struct store store_env, store_bootbits, store_efi;
 
+/* Takes the armed mark that was read from STORE, which is open for writing, as the boot loader does: a variable goes.
+ */
+int store_take(const struct store *store, const struct reading *reading);
+
 /* One run at a time. Held until it is released, or the program ends. Says what is wrong and returns an exit status. */
 int take_lock(void);
 void release_lock(void);

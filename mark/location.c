@@ -532,6 +532,6 @@ void location_fingerprint(const void *bytes, size_t n, const void *page, char ou
 {
         uint32_t crc = bytes_crc32(0xffffffffU, bytes, n);
 
-        crc = bytes_crc32(crc, page, LOCATION_PAGE);
+        crc = bytes_crc32(crc, (const char *)page + LOCATION_BOOT_BITS, LOCATION_PAGE - LOCATION_BOOT_BITS);
         bytes_format_hex(~crc, out);
 }

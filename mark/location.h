@@ -25,7 +25,8 @@
 #define LOCATION_RELEASE_MAX 64
 #define LOCATION_OS_MAX 32
 
-#define LOCATION_PAGE 4096 /* bytes: the variable names none, and x86 has only this one */
+#define LOCATION_PAGE 4096      /* bytes: the variable names none, and x86 has only this one */
+#define LOCATION_BOOT_BITS 1024 /* bootbits of union swap_header in Linux include/linux/swap.h */
 #define LOCATION_FINGERPRINT_LEN 8
 
 /* Strings are NUL-terminated; "" is one that is not there. */
@@ -65,8 +66,9 @@ const char *location_error_text(enum location_error error);
 const char *location_error_name(enum location_error error);
 
 /* Tells one hibernation from the next, also at the same place: a CRC-32, as 8 lower-case hexadecimal digits, of the
- * variable's N bytes and of the LOCATION_PAGE bytes at PAGE, with which the swap area begins. In that page the kernel
- * keeps a checksum of the image (struct swsusp_header in Linux kernel/power/swap.c). */
+ * variable's N bytes and of the page of LOCATION_PAGE bytes at PAGE with which the swap area begins, but for its boot
+ * bits, the first LOCATION_BOOT_BITS bytes, in which a mark may come and go. Behind them the kernel keeps a checksum of
+ * the image (struct swsusp_header in Linux kernel/power/swap.c). */
 void location_fingerprint(const void *bytes, size_t n, const void *page, char out[LOCATION_FINGERPRINT_LEN]);
 
 #endif

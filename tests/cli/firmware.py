@@ -89,7 +89,7 @@ class Firmware:
     def put_note(self, swap):
         """As the boot loader does before it starts a kernel for systemd's image."""
         page = swap.read(0, PAGE)
-        self.put(TRIED, b"%08x" % zlib.crc32(self.get(LOCATION) + page))
+        self.put(TRIED, b"%08x" % zlib.crc32(self.get(LOCATION) + page[1024:]))
 
     @contextlib.contextmanager
     def mounted(self, *options):

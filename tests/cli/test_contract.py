@@ -20,9 +20,9 @@ GLOBAL_OPTIONS = {"root": "DIR", "json": None, "quiet": None, "verbose": None, "
 COMMANDS = {
     "status": {"help": None},
     "mark": {"image": "DEVICE", "offset": "PAGES", "kernel": "FILE", "initrd": "FILE", "plan": "FILE", "store": "STORE",
-             "boot-next": None, "dry-run": None, "help": None},
+             "check-image": None, "boot-next": None, "dry-run": None, "help": None},
     "cancel": {"discard-image": None, "hibernate-location": None, "help": None},
-    "settle": {"help": None},
+    "settle": {"at-boot": None, "help": None},
     "check": {"modules": "DIR", "help": None},
     "setup": {"remove": None, "modules": "DIR", "scripts": "DIR", "dry-run": None, "help": None},
     "sleep": {"help": None},
@@ -297,8 +297,8 @@ def test_json_of_what_changes(make):
     assert machine("--json", "cancel").done().json() == {"cancelled": True, "was": "stale"}
     assert machine("--json", "cancel").nothing().json() == {"cancelled": False, "was": "nothing"}
     machine("mark").done()
-    assert machine("--json", "settle").done().json() == {"cleared": True, "was": "stale"}
-    assert machine("--json", "settle").nothing().json() == {"cleared": False, "was": "nothing"}
+    assert machine("--json", "settle").done().json() == {"cleared": True, "disarmed": False, "was": "stale"}
+    assert machine("--json", "settle").nothing().json() == {"cleared": False, "disarmed": False, "was": "nothing"}
     assert machine("--json", "setup", "--remove").done().json() == {"changes": 1, "dry_run": False, "removed": True}
 
 

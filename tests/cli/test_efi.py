@@ -669,6 +669,18 @@ def test_an_older_mark_in_the_block_goes(uefi, mark, state):
     assert uefi.status()["source"] == "efi"
 
 
+def test_a_hint_of_another_area_goes(uefi, mark, scratch):
+    """There is no image any more; but the boot loader, which cannot see that, would believe it first."""
+    other = rig.Swap(scratch, "other")
+    older = envblock.Mark(image=f"UUID={other.uuid}", filesystem=uefi.machine.fs.uuid, verify="hint",
+                          kernel=f"/boot/{uefi.machine.kernel.name}", initrd="-", release=RELEASE)
+    uefi.machine.put_block(envblock.make([(envblock.NAME, older.text())]))
+    assert_armed(uefi, mark())
+    assert envblock.slot(uefi.machine.grub_reads()) == envblock.EMPTY
+    uefi.machine.swap.put_image()
+    assert uefi.status()["source"] == "efi"
+
+
 def test_an_older_mark_in_an_unmounted_block_goes(make):
     """Until it is found, nothing is to be written there."""
     uefi = Firmware(make(layout="fstab"))
@@ -897,6 +909,26 @@ def test_location_was_tried(systemd):
     systemd.machine.swap.write(4096 - 32, b"\1\2\3\4")
     told = systemd.status()
     assert told["systemd"]["tried"] is False and told["verdict"] == "resume"
+
+
+@pytest.mark.parametrize("command", ["settle", "cancel"])
+def test_location_was_tried_and_its_device_is_away(systemd, command):
+    """At the next power-on it may be there again, and must not be tried again by itself."""
+    machine = systemd.machine
+    systemd.put_note(machine.swap)
+    device = machine.swap.device
+    machine.scratch.detach(device)
+    systemd(command).nothing()
+    assert {LOCATION, TRIED} <= systemd.names()
+    machine.swap.device = machine.scratch.loop(machine.swap.image)
+    told = systemd.status()
+    assert (told["verdict"], told["reason"]) == ("offer", "tried")
+
+
+def test_a_mark_that_comes_and_goes_in_the_boot_bits_is_no_other_image(systemd):
+    systemd.put_note(systemd.machine.swap)
+    systemd.machine.swap.write(0, envblock.make([(envblock.NAME, envblock.EMPTY)]))
+    assert systemd.status()["systemd"]["tried"] is True
 
 
 @pytest.mark.parametrize("note", [b"", b"0", b"01234567", b"0123456789", bytes(8)])

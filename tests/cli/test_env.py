@@ -118,7 +118,7 @@ def test_sessions(pair, first):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("first", range(1000, 1400, 100))
+@pytest.mark.parametrize("first", [1000, *(pytest.param(first, marks=pytest.mark.full) for first in (1100, 1200, 1300))])
 def test_more_sessions(pair, first):
     for seed in range(first, first + 100):
         session(pair, seed)

@@ -104,7 +104,7 @@ def test_settle_leaves_what_was_tried(machine, other, put):
     result = machine("settle").nothing()
     assert "left alone" in result.err and "hibctl cancel --discard-image" in result.err, result
     assert "one attempt" in result.err, "and why"
-    assert machine("--json", "settle").nothing().json() == {"cleared": False, "was": "tried"}
+    assert machine("--json", "settle").nothing().json() == {"cleared": False, "disarmed": False, "was": "tried"}
     assert machine.grub_reads() == before
     machine("cancel", "--discard-image").done()
     assert other.read(4086, 10) == b"SWAPSPACE2" and envblock.state(machine.grub_reads()) == "none"
@@ -181,7 +181,7 @@ def test_settle_tells_of_the_mark(machine, put):
     machine.swap.put_image()
     put()
     result = machine("--json", "settle").done()
-    assert "cleared: the mark is stale" in result.err and result.json() == {"cleared": True, "was": "stale"}, result
+    assert "cleared: the mark is stale" in result.err and result.json() == {"cleared": True, "disarmed": False, "was": "stale"}, result
 
 
 def test_hint_without_its_kernel(machine, put):
@@ -196,3 +196,23 @@ def test_hint_is_discarded_as_others_are(machine, other, put):
     other.put_image()
     machine("cancel", "--discard-image").done()
     assert other.read(4086, 10) == b"SWAPSPACE2" and envblock.state(machine.grub_reads()) == "none"
+
+
+def test_hint_without_an_image_is_not_promised(machine, put, other):
+    """The boot loader believes it, and starts the kernel for nothing."""
+    put(verify="hint")
+    first = machine("status").done().out.decode().splitlines()[0]
+    assert "no image" in first and other.device in first and "boot normally" in first, first
+    other.put_image()
+    assert "will resume the session" in machine("status").done().out.decode().splitlines()[0]
+
+
+def test_cancel_tells_of_the_image_that_stays(machine, other, put):
+    """An initramfs may resume it; the power-on is not an ordinary one for sure."""
+    put()
+    other.put_image()
+    result = machine("cancel").done()
+    assert other.uuid in result.err and "--discard-image" in result.err and "boots normally" not in result.err, result
+    put()
+    other.remove_image()
+    assert "boots normally" in machine("cancel").done().err

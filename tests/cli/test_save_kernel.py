@@ -273,6 +273,44 @@ def test_it_was_not_mounted_at_all(start):
     assert_let_go(sk)
 
 
+def test_an_older_mark_in_a_block_that_was_not_mounted(start):
+    """The save kernel may not get there, and write elsewhere: so it is cleared before."""
+    sk = start(layout="fstab")
+    sk.machine("mark").done()
+    sk.prepare("--dry-run").done()
+    assert envblock.state(sk.machine.grub_reads()) == "armed"
+    sk.prepare().done()
+    assert envblock.slot(sk.machine.grub_reads()) == envblock.EMPTY
+    assert_let_go(sk)
+
+
+# ---- the image is there before the mark ----
+
+
+def test_the_image_is_looked_at(released):
+    sk = released
+    for argv in (["--check-image"], ["--check-image", "--dry-run"]):
+        sk.mark(*argv).says_no(3, sk.swap.device, "no image")
+    assert envblock.state(sk.machine.grub_reads()) == "none" and sk.bits() == BLANK
+    sk.swap.put_image()
+    log = sk.scratch.path / "calls"
+    sk.mark("--check-image", prefix=("strace", "-f", "-qq", "-y", "-o", log, "-e", "trace=fsync")).done()
+    assert f"<{sk.swap.device}" in log.read_text(), "what save-image wrote may be in memory still"
+    assert envblock.state(sk.machine.grub_reads()) == "armed"
+
+
+def test_the_image_cannot_be_written_out(released):
+    sk = released
+    sk.swap.put_image()
+    sk.mark("--check-image", prefix=("strace", "-f", "-qq", "-o", "/dev/null", "-P", sk.swap.device, "-e",
+                                     "inject=fsync:error=EIO")).says_no(1, sk.swap.device, "Input/output error")
+    assert envblock.state(sk.machine.grub_reads()) == "none"
+
+
+def test_in_the_running_system_there_is_no_image_to_look_at(start):
+    start().machine("mark", "--check-image").says_no(64, "--plan")
+
+
 def test_a_filesystem_that_grub_cannot_write(make):
     """Its release would be of no use."""
     if "btrfs" not in open("/proc/filesystems").read():

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # Copyright (C) 2026 The hibctl authors
-"""Makes the disk of a Debian system that was never used: python3 -m debian.base --sources FOLDER KERNEL...
+"""Makes the disk of a Debian system that was never used: python3 -m debian.base --sources FOLDER KERNEL
+NEWER_KERNEL
 
 Packages are unpacked and set up on the host, where that is quick. The boot loader is installed as the installer does it,
 by grub-install and update-grub in the system itself, which therefore is started once; so its boot entry stands in the
@@ -36,6 +37,7 @@ PACKAGES = (
 # There to be installed from OFFLINE, with what they need. Only some tests do that.
 LATER = ("dracut", "os-prober")
 OFFLINE = "/root/offline"
+NEWER_KERNEL = "/root/newer-kernel"
 
 # Without what takes an emulated processor long and nobody here needs.
 _MASKED = ("apt-daily.timer", "apt-daily-upgrade.timer", "dpkg-db-backup.timer", "e2scrub_all.timer", "e2scrub_reap.service",
@@ -76,11 +78,12 @@ LAYOUT = BaseLayout(Boot.ROOT)
 
 @dataclasses.dataclass(frozen=True)
 class Base:
-    """The made base. KERNELS: releases, the newest first."""
+    """The made base. KERNEL: the release of the only one in it. NEWER: of the one that lies in NEWER_KERNEL."""
 
     disk: Path
     nvram: Path
-    kernels: tuple
+    kernel: str
+    newer: str
 
 
 def find():
@@ -88,8 +91,8 @@ def find():
     stamp = FOLDER / "stamp"
     if not stamp.exists():
         raise host.HostError(f"no Debian system in {FOLDER}: run './dev check' or './dev demo --debian', which make it")
-    _, *kernels = stamp.read_text().splitlines()
-    return Base(FOLDER / "base.qcow2", FOLDER / "nvram.fd", tuple(kernels))
+    _, kernel, newer = stamp.read_text().splitlines()
+    return Base(FOLDER / "base.qcow2", FOLDER / "nvram.fd", kernel, newer)
 
 
 def _digest(packages):
@@ -102,19 +105,23 @@ def _digest(packages):
 # ---- the files ----
 
 
-def _bootstrap(sources, packages, tree, work):
+def _download(folder, *packages):
+    """A hook for mmdebstrap that puts packages there, with what they need."""
+    return (f'--customize-hook=mkdir -p "$1{folder}/partial" && APT_CONFIG=$MMDEBSTRAP_APT_CONFIG apt-get -q -y '
+            f'--no-install-recommends --download-only -o Dir::Cache::archives="$1{folder}" install {" ".join(packages)}')
+
+
+def _bootstrap(sources, packages, newer, tree, work):
     """Unpacks and sets up the packages."""
     hook = f'mkdir -p "$1/etc/initramfs-tools/conf.d" && cp {work}/initramfs.conf "$1/etc/initramfs-tools/conf.d/resume"'
     drivers = (f'mkdir -p "$1/etc/initramfs-tools/hooks" && '
                f'cp {_ROOT}/drivers "$1/etc/initramfs-tools/hooks/drivers"')
-    later = (f'mkdir -p "$1{OFFLINE}/partial" && APT_CONFIG=$MMDEBSTRAP_APT_CONFIG apt-get -q -y --no-install-recommends '
-             f'--download-only -o Dir::Cache::archives="$1{OFFLINE}" install {" ".join(LATER)}')
     (work / "initramfs.conf").write_text(_INITRAMFS)
     host.run("mmdebstrap", "--quiet", "--mode=root", "--variant=minbase", f"--include={','.join(packages)}",
              "--dpkgopt=force-unsafe-io", "--dpkgopt=path-exclude=/usr/share/doc/*",
              "--dpkgopt=path-exclude=/usr/share/man/*", "--dpkgopt=path-exclude=/usr/share/locale/*",
              f"--essential-hook={hook}", f"--essential-hook={drivers}",
-             f"--customize-hook={later}", SUITE, tree,
+             _download(OFFLINE, *LATER), _download(NEWER_KERNEL, newer), SUITE, tree,
              *sorted(path for path in sources.iterdir() if path.stat().st_size))
     for leftover in (tree / "etc/dpkg/dpkg.cfg.d").iterdir():
         leftover.unlink()
@@ -169,9 +176,9 @@ def _make_disk(tree, path):
     return disk
 
 
-def _releases(tree):
-    """The installed kernels, the newest first."""
-    return _in(tree, "sh", "-c", "linux-version list | linux-version sort --reverse").decode().split()
+def _release(tree):
+    """Of the installed kernel."""
+    return _in(tree, "linux-version", "list").decode().strip()
 
 
 def _install_boot_loader(disk, tree, release, folder):
@@ -190,12 +197,12 @@ def _install_boot_loader(disk, tree, release, folder):
     return nvram
 
 
-def make(sources, kernels):
+def make(sources, kernel, newer):
     """Makes the base if there is none, or if it was made from something else."""
     # The same release of GRUB as on the host, which the module is built for.
     grub = host.run("dpkg-query", "--show", "--showformat=${Version}", "grub-common").decode()
-    packages = (*PACKAGES, f"grub-efi-amd64={grub}", *kernels)
-    digest = _digest(packages)
+    packages = (*PACKAGES, f"grub-efi-amd64={grub}", kernel)
+    digest = _digest((*packages, newer))
     stamp = FOLDER / "stamp"
     if stamp.exists() and stamp.read_text().split("\n", 1)[0] == digest:
         return
@@ -205,16 +212,16 @@ def make(sources, kernels):
         work = Path(folder)
         tree = work / "tree"
         _say("unpacking and setting up packages")
-        _bootstrap(sources, packages, tree, work)
+        _bootstrap(sources, packages, newer, tree, work)
         _configure(tree, work)
         _say("making the disk")
         disk = _make_disk(tree, work / "disk.img")
         _say("installing the boot loader in it")
-        releases = _releases(tree)
-        nvram = _install_boot_loader(disk, tree, releases[0], work)
+        release = _release(tree)
+        nvram = _install_boot_loader(disk, tree, release, work)
         host.run("qemu-img", "convert", "-O", "qcow2", disk.path, FOLDER / "base.qcow2")
         shutil.copy(nvram, FOLDER / "nvram.fd")
-        stamp.write_text("\n".join((digest, *releases)) + "\n")
+        stamp.write_text("\n".join((digest, release, newer.removeprefix("linux-image-"))) + "\n")
         _say("done")
 
 
@@ -228,11 +235,12 @@ def _say(words):
 def main():
     parser = argparse.ArgumentParser(prog="debian.base")
     parser.add_argument("--sources", type=Path, required=True, help="folder with apt's source lists")
-    parser.add_argument("kernels", nargs="+", metavar="KERNEL", help="kernel package")
+    parser.add_argument("kernel", help="kernel package")
+    parser.add_argument("newer", help="kernel package that can be installed later")
     options = parser.parse_args()
     os.umask(0o022)
     try:
-        make(options.sources, options.kernels)
+        make(options.sources, options.kernel, options.newer)
     except (AssertionError, host.HostError) as error:
         print(f"debian: {error}", file=sys.stderr)
         return 1

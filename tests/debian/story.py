@@ -50,7 +50,7 @@ def play(story, logs):
         cargo = hibctl.pack(scratch.path / "packages.tar")
         with DebianMachine(Overlay(scratch.path / "disk.qcow2", found.disk), folder=logs, nvram=found.nvram,
                            cargo=cargo) as machine:
-            story.tell(f"Power on: Debian 12, systemd, Linux {found.kernels[0]}, UEFI, GRUB, /boot on ext4, a swap partition.")
+            story.tell(f"Power on: Debian 12, systemd, Linux {found.kernel}, UEFI, GRUB, /boot on ext4, a swap partition.")
             machine.boot()
             _install(story, machine)
             session = LoginSession(machine)

@@ -1,63 +1,46 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # Copyright (C) 2026 The hibctl authors
-"""Two kernels, of which the one that runs is not the default; a swap file; a kernel that was removed."""
+"""A new kernel is installed, so that the one that runs is not the default any more; then the one that runs is removed. With
+a swap file."""
 
 import pytest
 
 from vm.machine import Came
 from vm.scenario import REFUSED, Finding, findings
 
-from . import base, hibctl
+from . import base, hibctl, swapfile
 from .machine import LoginSession
 from .test_story import armed, sleep_and_come_back
 
 pytestmark = pytest.mark.slow
 
-# As an administrator does it: systemd hibernates only to where the kernel was told to resume from.
-SWAP_FILE = """\
-set -e
-swapoff -a
-sed -i '/swap/d' /etc/fstab
-dd if=/dev/zero of=/swapfile bs=1M count=400
-chmod 600 /swapfile
-mkswap /swapfile
-echo '/swapfile none swap sw 0 0' >>/etc/fstab
-offset=$(filefrag -v /swapfile | awk '$1 == "0:" {sub(/[.]*$/, "", $4); print $4}')
-root=UUID=$(findmnt -n -o UUID /)
-sed -i "s/^RESUME=.*/RESUME=$root/" /etc/initramfs-tools/conf.d/resume
-sed -i "s/=quiet$/='quiet resume=$root resume_offset=$offset'/" /etc/default/grub
-update-initramfs -u -k all
-update-grub
-"""
+INSTALL = f"DEBIAN_FRONTEND=noninteractive apt-get install -q -y {base.NEWER_KERNEL}/*.deb 2>&1"
 
 
-def boot_older(machine):
-    """By the menu, as a person would."""
-    newest, older = base.find().kernels
-    machine.power_on(menu=True)
-    machine.wait_menu("Advanced options")
-    machine.choose("Advanced options")
-    machine.wait_screen(f"with Linux {older}")
-    machine.choose(f"Debian GNU/Linux, with Linux {older}")
-    assert machine.wait_guest() is Came.BOOTED
-    assert machine.run("uname -r").output.strip() == older
-    return newest, older
+def assert_runs(machine, release):
+    assert machine.run("uname -r").output.strip() == release
 
 
-def test_the_running_kernel_is_not_the_default(debian):
-    machine = debian
-    machine.run(f"({SWAP_FILE}) 2>&1", timeout=900)
+def test_a_new_kernel_and_then_the_old_one_is_gone(debian):
+    machine, older, newer = debian, base.find().kernel, base.find().newer
+    swapfile.move(machine)
+    machine.run("(update-initramfs -u && update-grub) 2>&1", timeout=900)
     machine.shut_down()
-    newest, older = boot_older(machine)
-    machine.run("hibctl check")
+    machine.boot()
     session = LoginSession(machine)
+    machine.run(INSTALL, timeout=900)
+    first = machine.run("grep -m 1 '^[[:space:]]*linux' /boot/grub/grub.cfg").output
+    assert f"vmlinuz-{newer} " in first, first
+    machine.run("hibctl check")
+    swapfile.assert_in_use(machine)
     sleep_and_come_back(machine, session)
-    assert machine.run("uname -r").output.strip() == older
+    assert_runs(machine, older)
 
-    remove_the_running_kernel(machine, session, newest, older)
+    remove_the_running_kernel(machine, session, older)
+    shut_down_and_sleep_with(machine, newer)
 
 
-def remove_the_running_kernel(machine, session, newest, older):
+def remove_the_running_kernel(machine, session, older):
     """As "apt autoremove" does it after an update. What could resume a session goes with it."""
     machine.run(f"DEBIAN_FRONTEND=noninteractive apt-get remove -q -y linux-image-{older} 2>&1", timeout=900)
     for command in ("mark", "mark --dry-run", "check"):
@@ -79,14 +62,16 @@ def remove_the_running_kernel(machine, session, newest, older):
     machine.power_on()
     assert machine.wait_guest() is Came.RESUMED
     assert findings(machine) == [Finding("module", "offer", "unmarked")]
-    assert machine.run("uname -r").output.strip() == older
+    assert_runs(machine, older)
     session.check()
     assert "hibernating goes on" in hibctl.journal(machine)
     told = machine.run("hibctl status", check=False).output
     assert "without a mark" in told and f"the file of the running kernel {older} is gone" in told, told
 
-    # Nothing is in the way of the other one.
+
+def shut_down_and_sleep_with(machine, newer):
+    """Nothing is in the way of the other one."""
     machine.shut_down()
     machine.boot()
-    assert machine.run("uname -r").output.strip() == newest
+    assert_runs(machine, newer)
     sleep_and_come_back(machine, LoginSession(machine))

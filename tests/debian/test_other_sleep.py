@@ -8,7 +8,7 @@ import pytest
 from grub.nvram import MARK, Nvram
 from vm import scenario
 from vm.machine import Came
-from vm.scenario import findings
+from vm.scenario import RESUME_TITLE, Finding, findings
 
 from . import hibctl
 from .machine import LoginSession
@@ -60,6 +60,34 @@ def test_an_ordinary_start_clears_what_is_spent(debian):
     machine.run("systemctl is-system-running --wait", check=False)
     assert_settled(machine)
     assert "cleared: the mark is stale" in machine.run("journalctl --boot --no-pager -u hibctl-settle.service").output
+
+
+# The ordinary entry leaves the session alone, and so does the system that it starts: neither resumes, nor swaps there.
+PASS_OVER = """\
+sed -i '/swap/d' /etc/fstab
+sed -i "s/=quiet$/='quiet noresume'/" /etc/default/grub
+update-grub 2>&1
+"""
+
+
+def test_an_ordinary_start_over_a_marked_session(debian):
+    """It has written to the session's filesystems. From then on GRUB offers that session, and does not resume it by itself."""
+    machine = debian
+    machine.run(PASS_OVER, timeout=900)
+    machine.hibernate()
+    assert armed(machine) == "armed"
+    for wanted in ([READY], [Finding("module", "offer", "unmarked")]):
+        machine.power_on(menu=True)
+        if wanted == [READY]:
+            machine.wait_menu(RESUME_TITLE)
+            machine.choose("Debian GNU/Linux")
+        assert machine.wait_guest() is Came.BOOTED
+        assert findings(machine) == wanted
+        machine.run("systemctl is-system-running --wait", check=False)
+        assert armed(machine) is None and not machine.run("systemctl --failed --plain --no-legend").output
+        told = machine.run("journalctl --boot --no-pager -u hibctl-settle.service").output
+        assert ("was not resumed at this start" in told) is (wanted == [READY]), told
+        machine.shut_down()
 
 
 TOO_SMALL = """\

@@ -7,7 +7,7 @@ import re
 from . import told
 
 # Written out of a variable or a table, so not beside the call that adds them.
-OTHERS = {"cancelled", "cleared", "env", "bootbits", "efi"}
+OTHERS = {"cancelled", "cleared", "disarmed", "env", "bootbits", "efi"}
 
 
 def part_about_json():
@@ -21,8 +21,8 @@ def sources():
 
 def keys_of_the_program():
     found = set(re.findall(r'\b(?:add_text|add_boot_entry|json_object_object_add)\(\s*\w+,\s*"([a-z_]+)"', sources()))
-    for key in ("cancelled", "cleared"):
-        assert f'.what = "{key}"' in sources()
+    for field, key in (("what", "cancelled"), ("what", "cleared"), ("also", "disarmed")):
+        assert f'.{field} = "{key}"' in sources()
     return found | OTHERS
 
 

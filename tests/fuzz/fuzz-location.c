@@ -63,11 +63,11 @@ static void check_around(const uint8_t *bytes, size_t n, const struct location *
 
 static void check_fingerprint(const uint8_t *bytes, size_t n)
 {
-        uint8_t page[LOCATION_PAGE] = { 1 };
+        uint8_t page[LOCATION_PAGE] = { [1024] = 1 };
         char is[LOCATION_FINGERPRINT_LEN + 1] = "", want[9];
 
         location_fingerprint(bytes, n, page, is);
-        snprintf(want, sizeof(want), "%08x", ref_crc32(ref_crc32(0, bytes, n), page, sizeof(page)));
+        snprintf(want, sizeof(want), "%08x", ref_crc32(ref_crc32(0, bytes, n), page + 1024, sizeof(page) - 1024));
         REQUIRE(strcmp(is, want) == 0);
 }
 

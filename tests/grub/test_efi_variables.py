@@ -51,7 +51,7 @@ def page(ident=IMAGE, crc=0x12345678, signature=b"S1SUSPEND"):
 
 
 def fingerprint(variable, header):
-    return b"%08x" % zlib.crc32(header, zlib.crc32(variable))
+    return b"%08x" % zlib.crc32(header[1024:], zlib.crc32(variable))
 
 
 def swap(**fields):
