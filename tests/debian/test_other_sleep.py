@@ -64,8 +64,7 @@ def test_an_ordinary_start_clears_what_is_spent(debian):
 
 # The ordinary entry leaves the session alone, and so does the system that it starts: neither resumes, nor swaps there.
 PASS_OVER = """\
-sed -i '/swap/d' /etc/fstab
-sed -i "s/=quiet$/='quiet noresume'/" /etc/default/grub
+sed -i "s/=quiet$/='quiet noresume systemd.swap=0'/" /etc/default/grub
 update-grub 2>&1
 """
 

@@ -39,7 +39,6 @@ def widest_light_run(path):
     return max(len(run) for row in rows for run in row.translate(light).split(b"\0")) / width
 
 
-@pytest.mark.uefi_too
 @slow
 def test_same_session_comes_back(plain_disks, kernel, machine_on, logs):
     disk = disk_with_resume_entry(plain_disks, kernel, Layout())

@@ -76,7 +76,6 @@ def test_marked_session_comes_back_by_itself(disks, machine_on, logs):
     assert machine.disk.grubenv() == block
 
 
-@pytest.mark.uefi_too
 @slow
 def test_resume_entry_is_first_and_default_and_counts_down(sleeper, logs):
     machine, witness = sleeper()
@@ -342,6 +341,7 @@ DAMAGES = {
 
 
 QUICK_DAMAGES = ("empty", "checksum")
+USUAL_DAMAGES = QUICK_DAMAGES + ("missing", "half", "nul-padding", "other-device", "duplicate")
 
 
 def others_in(block):
@@ -350,7 +350,8 @@ def others_in(block):
 
 
 @pytest.mark.parametrize(
-    "damage", [pytest.param(name, marks=() if name in QUICK_DAMAGES else slow) for name in DAMAGES])
+    "damage", [pytest.param(name, marks=() if name in QUICK_DAMAGES else slow if name in USUAL_DAMAGES else pytest.mark.full)
+               for name in DAMAGES])
 def test_damaged_environment_block(sleeper, damage):
     machine, witness = sleeper(boot_mounted=False)
     disk = machine.disk
@@ -486,7 +487,6 @@ def test_image_only_in_the_second_swap_area_is_not_taken(disks, machine_on):
 # 9
 
 
-@pytest.mark.uefi_too
 @slow
 @pytest.mark.parametrize("boot", [Boot.PARTITION, Boot.ESP], ids=lambda boot: boot.value)
 def test_plain_script_resumes_without_the_module(disks, machine_on, boot):

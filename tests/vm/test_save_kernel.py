@@ -106,7 +106,6 @@ def test_released_boot_filesystem_takes_the_mark_and_is_clean_afterwards(sleeper
 # 2
 
 
-@pytest.mark.uefi_too
 @slow
 def test_held_boot_filesystem_is_not_touched_and_boot_bits_take_the_mark(sleeper, disks):
     machine, witness = sleeper(BOOT_IN_ROOT, **HELD)
