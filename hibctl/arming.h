@@ -9,6 +9,7 @@
 
 #include <getopt.h>
 
+#include "bootfs.h"
 #include "grubcfg.h"
 #include "plan.h"
 #include "store.h"
@@ -62,6 +63,11 @@ int arming_check_grub(const char *prefix, struct grub_request *asked);
 
 /* Whether GRUB in the folder PREFIX has its module for one platform at least. Says nothing. */
 bool arming_has_module(const char *prefix);
+
+/* A mark in the environment block is written with everything that its filesystem has in a journal, where GRUB does not
+ * look. Where the mark goes elsewhere, a new kernel or initial ramdisk may be there still. Best effort; says if it
+ * fails. */
+void arming_write_files_out(const struct bootfs *fs);
 
 /* Why GRUB in the folder PREFIX, with the grub.cfg that says ASKED, would not read MARK in its boot bits, as a part of
  * a sentence with its remedy, or NULL if it would. The caller frees. */

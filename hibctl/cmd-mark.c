@@ -220,16 +220,6 @@ struct here {
         char text[MARK_WIDTH];
 };
 
-/* A mark in the environment block is written with everything that its filesystem has in a journal, where GRUB does not
- * look. With another store a new kernel or initial ramdisk may be there still. */
-static void write_files_out(const struct bootfs *fs)
-{
-        if (fs->journal && !fs->mounted_here && !bootfs_is_read_only(fs) && bootfs_write_out(fs) < 0)
-                say(_("%s: cannot write its filesystem out: %m; if the kernel or its initial ramdisk is new, GRUB may not "
-                      "find it"),
-                    fs->prefix);
-}
-
 static int put_here(struct here *here, const struct store *store)
 {
         const struct mark *mark = &here->outcome->mark;
@@ -240,7 +230,7 @@ static int put_here(struct here *here, const struct store *store)
                 return here->env_result == EXIT_DONE ? put(here->request, store, &here->env, mark, here->text)
                                                      : here->env_result;
         if (!here->request->dry_run)
-                write_files_out(store_env_bootfs());
+                arming_write_files_out(store_env_bootfs());
         return put_foremost(here->request, store, &where, mark, here->text, /* env_is_open= */ true);
 }
 

@@ -377,6 +377,8 @@ static int look_around(const struct request *request, struct plan *plan, struct 
                 r = plan_bootbits(request, &asked, plan, boot);
         if (r != EXIT_DONE)
                 return r;
+        if (!request->dry_run)
+                arming_write_files_out(fs);
         plan_efi(request, plan, boot);
         return size_of_image(plan);
 }

@@ -5,6 +5,7 @@ plain folder."""
 
 import contextlib
 import json
+import os
 import re
 import shutil
 
@@ -651,6 +652,30 @@ def test_nothing_takes_it(make):
         result = uefi("mark")
     assert result.status == 4 and len(result.err.splitlines()) == 2, result
     assert "Secure Boot" in result.err and "btrfs" in result.err
+
+
+@pytest.mark.parametrize("kind", ["ext4", "xfs"])
+@pytest.mark.parametrize("store", ["efi", "bootbits"])
+def test_a_new_ramdisk_is_where_grub_reads_it(make, kind, store):
+    """As update-initramfs leaves it: synced, but for its name in a journal, which GRUB does not replay."""
+    uefi = Firmware(make(kind, layout="boot"))
+    uefi.machine("setup").done()
+    new = uefi.machine.root / "boot/initrd.img-new"
+    new.write_bytes(b"a new ramdisk")
+    with new.open("rb") as file:
+        os.fsync(file.fileno())
+    uefi("mark", f"--store={store}", f"--initrd={new}").done()
+    assert uefi.machine.fs.grub_reads("/initrd.img-new") == b"a new ramdisk"
+
+
+def test_a_new_ramdisk_that_cannot_be_written_out(make):
+    """Said, and marked all the same: it may be old."""
+    uefi = Firmware(make("xfs", layout="boot"))
+    uefi.machine("setup").done()
+    result = uefi("mark", "--store=efi", prefix=("strace", "-f", "-qq", "-o", "/dev/null", "-e", "trace=ioctl", "-P",
+                                                 uefi.machine.grub, "-e", "inject=ioctl:error=EIO")).done()
+    assert str(uefi.machine.grub) in result.err and "may not find it" in result.err, result
+    assert_armed(uefi)
 
 
 # ---- older marks where GRUB looks first ----

@@ -284,6 +284,18 @@ def test_an_older_mark_in_a_block_that_was_not_mounted(start):
     assert_let_go(sk)
 
 
+@pytest.mark.parametrize("kind", ["ext4", "xfs"])
+def test_a_new_ramdisk_is_where_grub_reads_it(start, kind):
+    """The save kernel cannot write out what the sleeping system has mounted."""
+    sk = start(kind)
+    new = sk.boot / "initrd.img-new"
+    new.write_bytes(b"a new ramdisk")
+    with new.open("rb") as file:
+        os.fsync(file.fileno())
+    sk.prepare(f"--initrd={new}").done()
+    assert sk.machine.fs.grub_reads("/initrd.img-new") == b"a new ramdisk"
+
+
 # ---- the image is there before the mark ----
 
 
