@@ -210,7 +210,7 @@ int arming_clear_older(const struct older *older, const struct mark *mark)
 
 void arming_write_files_out(const struct bootfs *fs)
 {
-        if (fs->journal && !fs->mounted_here && !bootfs_is_read_only(fs) && bootfs_write_out(fs) < 0)
+        if (!fs->mounted_here && !bootfs_is_read_only(fs) && bootfs_write_out(fs) < 0)
                 say(_("%s: cannot write its filesystem out: %m; if the kernel or its initial ramdisk is new, GRUB may not "
                       "find it"),
                     fs->prefix);

@@ -43,10 +43,11 @@ int arming_check_other(const struct reading *reading, const struct mark *mark, b
 /* Whether it does. Says nothing. */
 bool arming_holds_other(const struct reading *reading, const struct mark *mark);
 
-/* Whether READING holds an older mark for the area of MARK: if GRUB looks there first, it counts. Says nothing. */
+/* Whether READING holds an older mark that counts if GRUB looks there first: for the area of MARK, or a hint. Says
+ * nothing. */
 bool arming_comes_first(const struct reading *reading, const struct mark *mark);
 
-/* Older marks for the same area, in stores where GRUB would look first. */
+/* Such marks, in stores where GRUB would look first. */
 struct older {
         bool env, bootbits;
 };
@@ -64,9 +65,9 @@ int arming_check_grub(const char *prefix, struct grub_request *asked);
 /* Whether GRUB in the folder PREFIX has its module for one platform at least. Says nothing. */
 bool arming_has_module(const char *prefix);
 
-/* A mark in the environment block is written with everything that its filesystem has in a journal, where GRUB does not
- * look. Where the mark goes elsewhere, a new kernel or initial ramdisk may be there still. Best effort; says if it
- * fails. */
+/* A mark in the environment block is written with everything that its filesystem has in a journal or in memory, where
+ * GRUB does not look. Where the mark goes elsewhere, a new kernel or initial ramdisk may be there still. Best effort;
+ * says if it fails. */
 void arming_write_files_out(const struct bootfs *fs);
 
 /* Why GRUB in the folder PREFIX, with the grub.cfg that says ASKED, would not read MARK in its boot bits, as a part of

@@ -47,14 +47,6 @@ static bool is_to_be_cancelled(const struct situation *s, size_t at)
         return is_marked(s, at) || (at == AT_ENV && r->status == SOURCE_DAMAGED && is_out_of_reach);
 }
 
-static bool is_any_marked(const struct situation *s)
-{
-        for (size_t i = 0; i < N_STORES; i++)
-                if (is_marked(s, i))
-                        return true;
-        return false;
-}
-
 /* A system that was resumed swaps to the area again, so the mark stays. It was taken, and the next one overwrites it.
  * Where there is no swap area, there is no image either, and the bytes are somebody else's by now. */
 static bool is_harmless(const struct situation *s, size_t at)
@@ -158,7 +150,7 @@ static int both(int a, int b)
 static bool discard, location;
 
 /* What the boot loader and we have put into variables beside the mark. LIVE: systemd's variable goes on naming an image
- * that is there; then that a try was made is not forgotten, or there would be a second one. */
+ * that is there, or may be; then that a try was made is not forgotten, or there would be a second one. */
 static int clear_variables(const struct situation *s, bool live)
 {
         int r = bootnext_restore();
@@ -281,13 +273,11 @@ static bool is_overtaken(const struct situation *s, size_t at)
         return at_boot && is_armed(s, at) && situation_is_own(s, at);
 }
 
-/* The same of what systemd left behind. A note, which cannot be compared without the image, is taken for one of it. */
+/* The same of what systemd left behind. A note that cannot be compared, because the image is away, may be about an
+ * earlier one. */
 static bool is_location_overtaken(const struct situation *s)
 {
-        const struct systemd_claim *claim = &s->systemd;
-        bool tried = s->seen[AT_SYSTEMD] == IMAGE_PRESENT ? claim->tried : claim->noted;
-
-        return at_boot && situation_systemd_is_live(s) && !tried && situation_is_own(s, AT_SYSTEMD);
+        return at_boot && situation_systemd_is_live(s) && !s->systemd.tried && situation_is_own(s, AT_SYSTEMD);
 }
 
 static void say_overtaken(const char *place)
@@ -297,23 +287,19 @@ static void say_overtaken(const char *place)
             place);
 }
 
-/* EXIT_NOTHING if there is none; the first error, but the others are disarmed all the same. */
+/* EXIT_NOTHING if there is none; the first error, but the others are disarmed all the same. systemd's variable first:
+ * GRUB would resume by it when a mark is gone. */
 static int disarm_overtaken(const struct situation *s)
 {
-        int result = EXIT_NOTHING;
+        int result = is_location_overtaken(s) ? systemd_delete() : EXIT_NOTHING;
 
+        if (result == EXIT_DONE)
+                say_overtaken("HibernateLocation");
         for (size_t i = 0; i < N_STORES; i++) {
                 int r = is_overtaken(s, i) ? store_take(stores[i], &s->readings[i]) : EXIT_NOTHING;
 
                 if (r == EXIT_DONE)
                         say_overtaken(s->readings[i].place);
-                result = both(result, r);
-        }
-        if (is_location_overtaken(s)) {
-                int r = systemd_delete();
-
-                if (r == EXIT_DONE)
-                        say_overtaken("HibernateLocation");
                 result = both(result, r);
         }
         return result;
@@ -330,26 +316,55 @@ static bool is_still_armed(const struct situation *s, bool disarmed)
         return false;
 }
 
+static bool is_left_alone(const struct situation *s, size_t at)
+{
+        return is_marked(s, at) && !is_overtaken(s, at);
+}
+
+static bool is_any(const struct situation *s, bool (*which)(const struct situation *s, size_t at))
+{
+        for (size_t i = 0; i < N_STORES; i++)
+                if (which(s, i))
+                        return true;
+        return false;
+}
+
+/* What --json and, but for what was disarmed, words tell of: what was done, else what was left. */
+static enum verdict_reason what_was_settled(const struct situation *s, bool cleared)
+{
+        struct judgement of_systemd;
+
+        if (cleared)
+                return what_it_was(s, situation_is_spent);
+        if (is_any(s, is_overtaken) || !is_location_overtaken(s))
+                return what_it_was(s, is_any(s, is_overtaken) ? is_overtaken : is_marked);
+        verdict_judge(&s->sources[AT_SYSTEMD], 1, &of_systemd);
+        return of_systemd.reason;
+}
+
 static int settle_mark(const struct situation *s, struct outcome *outcome)
 {
         int r = clear(s, situation_is_spent), disarmed = disarm_overtaken(s), variables = EXIT_NOTHING;
         bool all_disarmed = disarmed == EXIT_DONE, live = situation_systemd_is_live(s);
+        enum verdict_reason left;
 
         *outcome = (struct outcome){
                 .what = "cleared", .done = r != EXIT_NOTHING, .also = "disarmed", .also_done = all_disarmed
         };
         if (!is_still_armed(s, all_disarmed))
                 variables = clear_variables(s, live && !(all_disarmed && is_location_overtaken(s)));
-        outcome->was = what_it_was(s, outcome->done ? situation_is_spent : is_marked);
-        r = both(r, disarmed);
-        if (is_any_marked(s) && (outcome->done || disarmed == EXIT_NOTHING)) {
-                outcome->words = outcome->done ? _("cleared")
-                                 : outcome->was == REASON_TRIED
+        outcome->was = what_was_settled(s, outcome->done);
+        if (outcome->done) {
+                outcome->words = _("cleared");
+                outcome->reason = _(verdict_reason_text(outcome->was));
+        } else if (is_any(s, is_left_alone)) {
+                left = what_it_was(s, is_left_alone);
+                outcome->words = left == REASON_TRIED
                                          ? _("left alone ('hibctl cancel --discard-image' gives the session up)")
                                          : _("left alone");
-                outcome->reason = _(verdict_reason_text(outcome->was));
+                outcome->reason = _(verdict_reason_text(left));
         }
-        return both(r, variables);
+        return both(both(r, disarmed), variables);
 }
 
 /* The environment block cannot be reached, for a reason that has been said: R. What is marked elsewhere is disarmed all
@@ -377,6 +392,8 @@ static int with_situation(int (*act)(const struct situation *s, struct outcome *
                 r = act(&s, &outcome);
         else if (act == cancel_mark)
                 r = cancel_elsewhere(&s, r);
+        else
+                disarm_overtaken(&s); /* what is elsewhere all the same; R has been said */
         closed = situation_close();
         if (closed != EXIT_DONE && (r == EXIT_DONE || r == EXIT_NOTHING))
                 r = closed;

@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/utsname.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -242,21 +243,24 @@ bool situation_is_spent(const struct situation *s, size_t at)
 }
 
 /* Another kernel of this system may have been started instead of the one that was marked. */
-static bool has_modules_for(const char *release)
+static bool is_release_here(const char *release)
 {
         _cleanup_free_ char *name = xasprintf("/lib/modules/%s/", release), *path = in_root(name);
+        struct utsname uts;
 
+        if (uname(&uts) == 0 && strcmp(release, uts.release) == 0)
+                return true;
         return release[0] && release[0] != '.' && !is_missing(path);
 }
 
 bool situation_is_own(const struct situation *s, size_t at)
 {
-        const struct mark *mark = situation_mark(s, at), *configured = situation_mark(s, AT_CONFIGURED);
+        const struct mark *mark = situation_mark(s, at);
+        struct mark here;
 
         if (!mark)
                 return false;
-        return s->no_request || has_modules_for(mark->release) ||
-               (configured && target_compare_areas(mark, configured) != 0);
+        return is_release_here(mark->release) || (target_configured(&here) && target_compare_areas(mark, &here) != 0);
 }
 
 static bool is_of_this_boot(const struct mark *mark)

@@ -47,8 +47,8 @@ void situation_free(struct situation *s);
  * that of a store. */
 bool situation_is_spent(const struct situation *s, size_t at);
 
-/* What the source names is a session of this system, not of another one on this machine: its kernel is installed here,
- * or GRUB offers what is in that area with this system's kernel. What cannot be seen speaks for it. */
+/* What the source names is a session of this system, not of another one on this machine: its kernel runs, or there are
+ * modules for it here, or it is where the running kernel resumes from. What cannot be looked at speaks for it. */
 bool situation_is_own(const struct situation *s, size_t at);
 
 /* A mark that was made since this system was started, and the image is not there yet: nothing is wrong with that. AT as

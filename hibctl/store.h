@@ -61,8 +61,7 @@ struct store {
 
 extern const struct store store_env, store_bootbits, store_efi;
 
-/* Takes the armed mark that was read from STORE, which is open for writing, as the boot loader does: a variable goes.
- */
+/* Takes the armed mark that was read from STORE, which is open for writing; a variable goes. */
 int store_take(const struct store *store, const struct reading *reading);
 
 /* One run at a time. Held until it is released, or the program ends. Says what is wrong and returns an exit status. */

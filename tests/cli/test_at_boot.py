@@ -6,7 +6,7 @@ No later power-on may resume that by itself. What another system of the machine 
 import pytest
 
 from . import envblock, rig
-from .firmware import BOOT_NEXT, LOCATION, MARK, TRIED
+from .firmware import BOOT_NEXT, LOCATION, MARK, TRIED, Firmware
 from .test_efi import mark, systemd, uefi  # noqa: F401
 from .test_other_marks import IMAGES, other, put  # noqa: F401
 
@@ -19,14 +19,16 @@ def install_modules(machine, release=rig.RELEASE):
 
 # ---- the environment block ----
 
+OLDER = "6.1.0-older"  # another kernel of this system
+
 
 @pytest.mark.parametrize("verify", ["header", "hint"])
 @pytest.mark.parametrize("image", ["present", "foreign", "no-device"])
 def test_a_session_whose_kernel_is_installed(machine, other, put, image, verify):
     """Also where the device was not there at this start: at the next it may be."""
     other.scratch = machine.scratch
-    install_modules(machine)
-    before = put(verify=verify)
+    install_modules(machine, OLDER)
+    before = put(verify=verify, release=OLDER)
     IMAGES[image](other)
     machine("settle").nothing()
     assert machine.grub_reads() == before, "who does not say that the system has just been started"
@@ -37,8 +39,16 @@ def test_a_session_whose_kernel_is_installed(machine, other, put, image, verify)
     assert machine.status()["verdict"] == ("offer" if (image, verify) == ("present", "header") else "normal")
 
 
-def test_a_session_in_the_area_that_grub_offers_with_this_systems_kernel(machine):
-    machine("mark").done()
+def test_a_session_whose_kernel_runs(machine, other, put):
+    """As one without modules."""
+    put()
+    other.put_image()
+    machine("settle", "--at-boot").done()
+    assert envblock.state(machine.grub_reads()) == "taken"
+
+
+def test_a_session_where_this_kernel_resumes_from(machine, put):
+    put(release=OLDER, image=f"UUID={machine.swap.uuid}")
     machine.swap.put_image()
     result = machine("--json", "settle", "--at-boot").done()
     assert result.json() == {"cleared": False, "disarmed": True, "was": "ready"}
@@ -48,13 +58,28 @@ def test_a_session_in_the_area_that_grub_offers_with_this_systems_kernel(machine
     assert machine.status() == told
 
 
-@pytest.mark.parametrize("release", ["6.1.0-another", ".", ".."])
-def test_a_session_of_another_system(machine, other, put, release):
+@pytest.mark.parametrize("verify", ["header", "hint"])
+@pytest.mark.parametrize("image", ["present", "foreign", "no-device"])
+@pytest.mark.parametrize("grub", ["ours", "theirs"])
+def test_a_session_of_another_system(machine, other, put, image, verify, grub):
+    """Whatever can be seen of it, and also if its grub.cfg is the one that is in use."""
+    other.scratch = machine.scratch
+    install_modules(machine)
+    before = put(release="6.1.0-another", verify=verify)
+    if grub == "theirs":
+        machine.grub_looks_at(f"UUID={other.uuid}")
+    IMAGES[image](other)
+    result = machine("settle", "--at-boot").nothing()
+    assert "left alone" in result.err and machine.grub_reads() == before
+
+
+@pytest.mark.parametrize("release", [".", ".."])
+def test_a_release_that_is_none(machine, other, put, release):
     install_modules(machine)
     before = put(release=release)
     other.put_image()
-    result = machine("settle", "--at-boot").nothing()
-    assert "left alone" in result.err and machine.grub_reads() == before
+    machine("settle", "--at-boot").nothing()
+    assert machine.grub_reads() == before
 
 
 def test_what_is_spent_is_cleared_as_ever(machine):
@@ -110,26 +135,38 @@ def test_a_variable_that_stays(uefi, mark):
     assert uefi.mark() is not None and BOOT_NEXT in uefi.names(), "the one goes with the other"
 
 
+@pytest.mark.parametrize("note", [False, True])
 @pytest.mark.parametrize("image", ["present", "no-device"])
-def test_what_systemd_left_behind(systemd, image):
+def test_what_systemd_left_behind(systemd, image, note):
+    """A note of an earlier try, which Linux may not have seen, keeps nobody from resuming by it."""
     swap = systemd.machine.swap
     swap.scratch = systemd.machine.scratch
+    if note:
+        systemd.put(TRIED, b"01234567")
     IMAGES[image](swap)
-    systemd("settle").nothing()
-    result = systemd("settle", "--at-boot").done()
+    assert systemd("settle").status == 2 and LOCATION in systemd.names()
+    result = systemd("--json", "settle", "--at-boot").done()
+    assert result.json() == {"cleared": False, "disarmed": True, "was": "ready" if image == "present" else "no-device"}
     assert "HibernateLocation" in result.err and WORDS in result.err
-    assert LOCATION not in systemd.names()
+    assert not {LOCATION, TRIED} & systemd.names()
 
 
-@pytest.mark.parametrize("image", ["present", "no-device"])
-def test_what_systemd_left_behind_and_was_tried(systemd, image):
+def test_what_systemd_left_behind_and_was_tried(systemd):
     """GRUB knows that, and goes on knowing it."""
-    swap = systemd.machine.swap
-    swap.scratch = systemd.machine.scratch
-    systemd.put_note(swap)
-    IMAGES[image](swap)
+    systemd.put_note(systemd.machine.swap)
     systemd("settle", "--at-boot").nothing()
     assert {LOCATION, TRIED} <= systemd.names()
+
+
+def test_systemds_variable_goes_first(systemd):
+    """Cut off in between, GRUB would resume by it."""
+    uefi = systemd
+    uefi("mark", "--store=efi", f"--image={uefi.machine.swap.device}").done()
+    log = uefi.machine.scratch.path / "calls"
+    uefi("settle", "--at-boot", prefix=("strace", "-f", "-qq", "-o", log, "-e", "trace=unlink,unlinkat")).done()
+    calls = log.read_text()
+    assert 0 < calls.index("HibernateLocation") < calls.index("HibctlMark")
+    assert not {LOCATION, MARK} & uefi.names()
 
 
 @pytest.mark.parametrize("release", ["6.1.0-another", None])
@@ -145,6 +182,29 @@ def test_systemds_variable_stays(systemd):
         result = systemd("settle", "--at-boot")
         assert result.status == 4 and "read-only" in result.err and WORDS not in result.err, result
     assert LOCATION in systemd.names()
+
+
+def test_the_block_cannot_be_reached(make):
+    """Then what is marked elsewhere is disarmed all the same."""
+    uefi = Firmware(make(layout="fstab"))
+    uefi.machine("setup").done()
+    uefi("mark", "--store=efi").done()
+    uefi.machine.swap.put_image()
+    uefi.machine.scratch.detach(uefi.machine.fs.device)
+    assert uefi("settle").status != 0 and uefi.mark() is not None
+    result = uefi("settle", "--at-boot")
+    assert result.status not in (0, 2) and uefi.machine.fs.uuid in result.err and WORDS in result.err, result
+    assert uefi.mark() is None
+
+
+def test_one_is_disarmed_and_another_left_alone(uefi, mark, other, put):
+    mark()
+    uefi.machine.swap.put_image()
+    before = put(release="6.1.0-another")
+    other.put_image()
+    result = uefi("settle", "--at-boot").done()
+    assert WORDS in result.err and "left alone" in result.err, result
+    assert uefi.mark() is None and uefi.machine.grub_reads() == before
 
 
 def test_nothing_is_marked(uefi):

@@ -306,8 +306,11 @@ def test_the_image_is_looked_at(released):
     assert envblock.state(sk.machine.grub_reads()) == "none" and sk.bits() == BLANK
     sk.swap.put_image()
     log = sk.scratch.path / "calls"
-    sk.mark("--check-image", prefix=("strace", "-f", "-qq", "-y", "-o", log, "-e", "trace=fsync")).done()
-    assert f"<{sk.swap.device}" in log.read_text(), "what save-image wrote may be in memory still"
+    sk.mark("--check-image", prefix=("strace", "-f", "-qq", "-y", "-o", log, "-e", "trace=fsync,pwrite64")).done()
+    calls = [line.partition(" ")[2].strip() for line in log.read_text().splitlines()]
+    flushed = [n for n, call in enumerate(calls) if re.match(rf"fsync\(\d+<{sk.swap.device}[<>]", call)]
+    written = [n for n, call in enumerate(calls) if call.startswith("pwrite64(")]
+    assert flushed and written and flushed[0] < written[0], "what save-image wrote may be in memory still"
     assert envblock.state(sk.machine.grub_reads()) == "armed"
 
 
