@@ -150,6 +150,7 @@ def test_what_hibctl_refuses_nobody_else_does(load, scratch, disk, maker):
 def test_an_image_is_saved_and_marked(save, images, disk, maker):
     """That there are nodes in the image's own /dev does not mean that somebody has mounted it."""
     assert images(maker, "save").has("dev/null") == (maker == "dracut")
+    disk.put_image()  # which the save-image of these tests does not do
     came = save(maker, disk.plan())
     lines = came.text.splitlines()
     assert "save-image /dev/vda 0" in lines, came
@@ -165,6 +166,15 @@ def test_without_a_plan_it_goes_back(save, disk, maker):
     came = save(maker)
     assert "go-back setup" in came.text.splitlines(), came
     assert "save-image" not in came.text and disk.path.read_bytes() == before, came
+
+
+def test_what_was_not_saved_is_not_marked(save, disk):
+    """Whatever save-image says of itself."""
+    before = disk.path.read_bytes()
+    came = save("initramfs-tools", disk.plan())
+    lines = came.text.splitlines()
+    assert "save-image /dev/vda 0" in lines and "go-back mark" in lines, came
+    assert disk.path.read_bytes() == before, came
 
 
 def test_what_cannot_be_marked_is_not_saved(save, disk):
