@@ -514,9 +514,8 @@ static int run(int argc, char *argv[])
 
 const struct command command_mark = {
         .name = "mark",
-        .arguments =
-                "[--dry-run] [--plan=FILE [--check-image] | [--image=DEVICE [--offset=PAGES]] [--kernel=FILE] [--initrd=FILE|none]]\n"
-                "       [--store=STORE] [--boot-next]",
+        .arguments = "[--dry-run] [--plan=FILE [--check-image] | [--image=DEVICE [--offset=PAGES]]\n"
+                     "       [--kernel=FILE] [--initrd=FILE|none]] [--store=STORE] [--boot-next]",
         .summary = N_("arm: the next power-on resumes from the image, once"),
         .options = N_("      --image=DEVICE  device, tag (UUID=...) or swap file that holds the image;\n"
                       "                      default: as the running kernel is set to use\n"
